@@ -1,0 +1,100 @@
+"""What a study is: its modalities, classes and regions; and what a case is: files on disk."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passion.errors import InputError
+
+
+@dataclass(frozen=True)
+class Region:
+    """A union of classes that is scored as one mask.
+
+    Args:
+        classes: names of the classes it unites.
+        minimum_mm3: a predicted mask of a smaller volume is scored as empty (0: never).
+    """
+
+    classes: tuple[str, ...]
+    minimum_mm3: float = 0.0
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all cases of a study share.
+
+    Args:
+        name: for people.
+        modalities: names, in the order of the modality axis everywhere.
+        classes: name of each class and its code in the label files, in the order of the class axis; class 0 is the
+            background.
+        regions: what is scored, by name.
+        spatial_dims: 3 for volumes, 2 for slices.
+    """
+
+    name: str
+    modalities: tuple[str, ...]
+    classes: Mapping[str, int]
+    regions: Mapping[str, Region]
+    spatial_dims: int = 3
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """Raw label code of each class, shape (K,)."""
+        return np.array(list(self.classes.values()), dtype=np.int64)
+
+    def region_classes(self, region: str) -> list[int]:
+        """Indices of the classes that `region` unites."""
+        names = list(self.classes)
+        return [names.index(name) for name in self.regions[region].classes]
+
+    def modality_indices(self, names: list[str], source: str) -> list[int]:
+        """Positions of `names` on the modality axis.
+
+        Raises:
+            InputError: a name that this study has not; `source` says in which option or file it stood.
+        """
+        unknown = [name for name in names if name not in self.modalities]
+        if unknown:
+            raise InputError(
+                f"{source}: no modality is called {unknown[0]!r}; this study has {', '.join(self.modalities)}"
+            )
+        return [self.modalities.index(name) for name in names]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A form that JSON can hold; `from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "Study":
+        """The study that `to_dict` wrote.
+
+        >>> from passion.data.sources.brats import BRATS2020
+        >>> Study.from_dict(BRATS2020.to_dict()) == BRATS2020
+        True
+        """
+        regions = {
+            name: Region(tuple(region["classes"]), region["minimum_mm3"])
+            for name, region in value["regions"].items()
+        }
+        return cls(
+            name=value["name"],
+            modalities=tuple(value["modalities"]),
+            classes=dict(value["classes"]),
+            regions=regions,
+            spatial_dims=value["spatial_dims"],
+        )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One subject on disk: `images` holds only the modalities whose files are there; no target where it is unknown."""
+
+    name: str
+    images: Mapping[str, Path] = field(default_factory=dict)
+    target: Path | None = None

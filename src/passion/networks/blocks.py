@@ -1,0 +1,177 @@
+"""Parts that the published networks share, in two and three dimensions."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+NORM_EPS = 1e-5
+
+Padding = Literal["zeros", "reflect"]
+
+
+def convolution(
+    spatial_dims: int, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1, pad: Padding = "zeros"
+) -> nn.Conv2d | nn.Conv3d:
+    """A convolution that keeps the extent at stride 1 (odd `kernel`), Kaiming-initialised."""
+    layer = CONVOLUTIONS[spatial_dims](
+        channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, padding_mode=pad
+    )
+    nn.init.kaiming_normal_(layer.weight)
+    return layer
+
+
+def normalise_and_activate(x: Tensor) -> Tensor:
+    """Instance normalisation without parameters, then leaky ReLU of slope 0.2.
+
+    Instance normalisation is group normalisation with a group a channel, which PyTorch computes faster.
+    """
+    return F.leaky_relu(torch.group_norm(x, x.shape[1], eps=NORM_EPS), 0.2)
+
+
+class PreNormConvolution(nn.Module):
+    """Instance normalisation, leaky ReLU, convolution."""
+
+    def __init__(
+        self, spatial_dims: int, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1,
+        pad: Padding = "reflect",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.convolution = convolution(spatial_dims, channels_in, channels_out, kernel, stride, pad)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, *space) -> (B, C_out, *space / stride)."""
+        out: Tensor = self.convolution(normalise_and_activate(x))
+        return out
+
+
+class SharedFusion(nn.Module):
+    """A 1x1 pre-norm convolution over the concatenated features of M modalities, one summand a modality.
+
+    Zeros stand where a modality is absent, and pass instance norm and activation as zeros; so the convolution is
+    a sum of one product for each modality that is there. Each product is computed once and serves every subset.
+
+    Args:
+        modalities: M.
+        channels: C, of each modality and of the sum.
+        spatial_dims: 2 or 3.
+    """
+
+    def __init__(self, spatial_dims: int, modalities: int, channels: int) -> None:
+        super().__init__()
+        self.convolution = convolution(spatial_dims, modalities * channels, channels, kernel=1)
+
+    def summand(self, features: Tensor, modality: int) -> Tensor:
+        """What `modality` adds: (R, C, *space) -> (R, C, *space)."""
+        channels = features.shape[1]
+        weight = self.convolution.weight[:, modality * channels : (modality + 1) * channels]
+        operation = F.conv3d if weight.ndim == 5 else F.conv2d
+        return operation(normalise_and_activate(features), weight)
+
+    def total(self, summands: Tensor, selection: Tensor) -> Tensor:
+        """Sum of the selected rows: summands (R, C, *space), selection (P, R) of 0 and 1 -> (P, C, *space)."""
+        total = selection.to(summands.dtype) @ summands.flatten(1)
+        bias = self.convolution.bias
+        assert bias is not None
+        return total.unflatten(1, summands.shape[1:]) + bias.view(-1, *[1] * (summands.ndim - 2))
+
+
+@lru_cache(maxsize=64)
+def _linear_weights(size: int, target: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):
+        identity = torch.eye(size, dtype=torch.float64)[None]
+        weights = F.interpolate(identity, size=target, mode="linear", align_corners=True)[0]
+        return weights.T.to(device=device, dtype=dtype).contiguous()
+
+
+def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Linear up-sampling with aligned corners, (B, C, *space) -> (B, C, *size), one axis after the other.
+
+    Along one axis it is a product with a small matrix, several times faster on a CPU than `F.interpolate`.
+
+    >>> x = torch.rand(1, 2, 3, 4)
+    >>> exact = F.interpolate(x, size=(6, 8), mode="bilinear", align_corners=True)
+    >>> torch.allclose(upsample(x, (6, 8)), exact, atol=1e-6)
+    True
+    """
+    for axis, target in enumerate(size, start=2):
+        source = x.shape[axis]
+        if source != target:
+            weights = _linear_weights(source, target, x.device, x.dtype)
+            shape = (*x.shape[:axis], target, *x.shape[axis + 1 :])
+            if axis == x.ndim - 1:
+                x = x @ weights.T
+            else:
+                x = (weights @ x.flatten(axis + 1)).view(shape)
+    return x
+
+
+def double(x: Tensor) -> Tensor:
+    """Linear up-sampling to twice the extent of each axis."""
+    return upsample(x, [2 * extent for extent in x.shape[2:]])
+
+
+class DecoderStage(nn.Module):
+    """One step up: double, convolve, join with the skip connection of that level, convolve twice.
+
+    Args:
+        spatial_dims: 2 or 3.
+        channels: C of the skip connection and of the result; it takes 2 C channels from below.
+    """
+
+    def __init__(self, spatial_dims: int, channels: int) -> None:
+        super().__init__()
+        self.rise = PreNormConvolution(spatial_dims, 2 * channels, channels)
+        self.join = PreNormConvolution(spatial_dims, 2 * channels, channels)
+        self.out = PreNormConvolution(spatial_dims, channels, channels, kernel=1)
+
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        """below (B, 2 C, *space / 2), skip (B, C, *space) -> (B, C, *space)."""
+        joined = torch.cat((skip, self.rise(double(below))), dim=1)
+        out: Tensor = self.out(self.join(joined))
+        return out
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm self-attention and feed-forward network, each with a residual connection.
+
+    Args:
+        dim: width of a token.
+        heads: of the attention.
+        hidden: width of the feed-forward network.
+        dropout: rate in both.
+    """
+
+    def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.attention_norm = nn.LayerNorm(dim)
+        self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
+        self.projection = nn.Linear(dim, dim)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(dim),
+            nn.Linear(dim, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, dim),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N, dim) -> (B, N, dim)."""
+        tokens = tokens + self._attend(self.attention_norm(tokens))
+        out: Tensor = tokens + self.feed_forward(tokens)
+        return out
+
+    def _attend(self, tokens: Tensor) -> Tensor:
+        heads = self.query_key_value(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        rate = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], dropout_p=rate)
+        projected: Tensor = self.projection(mixed.transpose(1, 2).flatten(2))
+        # The published block drops the projection and, again, the residual branch.
+        return F.dropout(F.dropout(projected, rate), rate)

@@ -1,0 +1,118 @@
+"""What an objective may ask of a network: to encode what is there, and to decode any subset of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the encoders made of a batch; each network adds its own fields.
+
+    Args:
+        present: (B, M) bool, the modalities that were encoded.
+    """
+
+    present: Tensor
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """P answers, one a row.
+
+    Args:
+        logits: (P, K, *space).
+        deep_logits: logits of the deep heads, finest first, (P, K, *space / 2^i) each; may be empty.
+        features: (P, F, *space), the tensor that the last convolution reads.
+    """
+
+    logits: Tensor
+    deep_logits: tuple[Tensor, ...]
+    features: Tensor
+
+    def rows(self, index: Tensor | slice) -> "Decoding":
+        """The answers at `index` only."""
+        return Decoding(
+            self.logits[index], tuple(deep[index] for deep in self.deep_logits), self.features[index]
+        )
+
+    def detach(self) -> "Decoding":
+        """The same numbers, through which no gradient flows."""
+        return Decoding(
+            self.logits.detach(), tuple(deep.detach() for deep in self.deep_logits), self.features.detach()
+        )
+
+
+class Segmenter(nn.Module, ABC):
+    """Any network that can be asked about a subset of modalities.
+
+    Args:
+        modalities: M.
+        classes: K, the background included.
+        spatial_dims: 2 or 3.
+        patch_size: extent of the windows that it is trained on and applied to, one number a spatial axis.
+    """
+
+    def __init__(self, modalities: int, classes: int, spatial_dims: int, patch_size: Sequence[int]) -> None:
+        super().__init__()
+        self.modalities = modalities
+        self.classes = classes
+        self.spatial_dims = spatial_dims
+        self.patch_size = tuple(patch_size)
+
+    @abstractmethod
+    def encode(self, images: Tensor, present: Tensor) -> Encoding:
+        """Run the encoders of the modalities that are there, and only those.
+
+        Args:
+            images: (B, M, *space); what stands in the voxels of an absent modality is never read.
+            present: (B, M) bool, at least one modality a row.
+        """
+
+    @abstractmethod
+    def decode(self, encoding: Encoding, case: Tensor, subset: Tensor) -> Decoding:
+        """Answer P questions at once: row p is case `case[p]` seen through `subset[p]`.
+
+        Args:
+            encoding: of a batch of B.
+            case: (P,) int64, rows of the batch.
+            subset: (P, M) bool. A modality that was not encoded counts as absent.
+        """
+
+    def decode_alone(self, encoding: Encoding, case: Tensor, modality: Tensor) -> Tensor:
+        """Logits (P, K, *space) of the second, uni-modal decoder that L_reg trains (METHOD: L_reg in Eq. 1).
+
+        A network without such a decoder answers with its only one, asked about that modality alone.
+
+        Args:
+            encoding: of a batch of B.
+            case: (P,) int64, rows of the batch.
+            modality: (P,) int64, one that is present in that case.
+        """
+        return self.decode(encoding, case, one_hot(modality, self.modalities)).logits
+
+
+def one_hot(modality: Tensor, modalities: int) -> Tensor:
+    """Subsets of a single modality each: (P,) int64 -> (P, M) bool.
+
+    >>> one_hot(torch.tensor([1]), 3)
+    tensor([[False,  True, False]])
+    """
+    return F.one_hot(modality, modalities).bool()
+
+
+def all_subsets(modalities: int) -> Tensor:
+    """The 2^M - 1 non-empty subsets, (2^M - 1, M) bool: by size, then in the order of the modalities.
+
+    >>> all_subsets(2).int().tolist()
+    [[1, 0], [0, 1], [1, 1]]
+    """
+    codes = torch.arange(1, 2**modalities)
+    members = (codes[:, None] >> torch.arange(modalities)) & 1
+    earliest_first = (members * 2 ** torch.arange(modalities - 1, -1, -1)).sum(1)
+    order = (members.sum(1) * 2**modalities - earliest_first).argsort()
+    return members[order].bool()

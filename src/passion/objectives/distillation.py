@@ -1,0 +1,147 @@
+"""Multi-uni self-distillation: the fused prediction teaches each modality alone (section 3.2 of the paper)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from passion.networks.blocks import upsample
+from passion.networks.contract import Decoding, Encoding, Segmenter, one_hot
+from passion.objectives.segmentation import LOWEST_PROBABILITY, deep_weights, one_hot_target
+
+COSINE_EPS = 1e-5
+"""Smallest norm that a feature or a prototype is divided by."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A teacher for each sample of a batch and its students, answers of one `decode`.
+
+    Args:
+        teacher: (B) rows, the fused prediction from all fed modalities.
+        students: (P) rows, each a modality alone.
+        case: (P,) int64, the sample of each student.
+        modality: (P,) int64, the modality of each student.
+    """
+
+    teacher: Decoding
+    students: Decoding
+    case: Tensor
+    modality: Tensor
+
+
+def hold_lesson(network: Segmenter, encoding: Encoding, fed: Tensor) -> Lesson:
+    """Ask for the teacher of every sample and for every encoded modality alone.
+
+    Where a teacher was fed one modality only, that student is the teacher: nothing is to be learnt and it is not
+    asked again.
+
+    Args:
+        network: answers.
+        encoding: of a batch of B.
+        fed: (B, M) bool, what the teachers see.
+    """
+    is_teacher = fed & (fed.sum(1, keepdim=True) == 1)
+    case, modality = (encoding.present & ~is_teacher).nonzero(as_tuple=True)
+    every = torch.arange(len(fed), device=fed.device)
+    subsets = torch.cat((fed, one_hot(modality, fed.shape[1])))
+    answers = network.decode(encoding, torch.cat((every, case)), subsets)
+    return Lesson(answers.rows(slice(len(fed))), answers.rows(slice(len(fed), None)), case, modality)
+
+
+def softened_probabilities(decoding: Decoding, temperature: float) -> list[Tensor]:
+    """softmax(z / temperature) of every head, up-sampled to full size and clipped to [0.005, 1], finest first."""
+    size = decoding.logits.shape[2:]
+    heads = (decoding.logits, *decoding.deep_logits)
+    return [
+        upsample((logits.float() / temperature).softmax(1), size).clamp(LOWEST_PROBABILITY, 1)
+        for logits in heads
+    ]
+
+
+def softened_divergence(student: list[Tensor], teacher: list[Tensor], temperature: float) -> Tensor:
+    """What `pixel_distillation` makes of `softened_probabilities`: (P,)."""
+    weights = [1.0, *deep_weights(len(student) - 1)]
+    total = torch.zeros(len(student[0]), device=student[0].device)
+    for weight, s, t in zip(weights, student, teacher, strict=True):
+        total = total + weight * (t * (t.log() - s.log())).flatten(1).mean(1)
+    return temperature**2 * total
+
+
+def pixel_distillation(student: Decoding, teacher: Decoding, temperature: float) -> Tensor:
+    """Pixel-wise self-distillation (Eq. 3): KL divergence of softened probabilities over all heads.
+
+    temperature^2 times the mean over voxels and classes of t (log t - log s); weight 1 for the final head and
+    1/2, 1/4, ... for the deep heads, whose probabilities are up-sampled before they are clipped to [0.005, 1].
+
+    Args:
+        student: P answers; the gradient flows through these.
+        teacher: P answers in the same rows; detached here.
+        temperature: of the softmax.
+
+    Returns:
+        (P,) float32.
+    """
+    taught = softened_probabilities(teacher.detach(), temperature)
+    return softened_divergence(softened_probabilities(student, temperature), taught, temperature)
+
+
+@dataclass(frozen=True)
+class SimilarityMaps:
+    """How like each voxel's features are to each class's prototype.
+
+    Args:
+        similarity: (P, K, V) cosine; 0 for classes that the sample has not.
+        in_sample: (P, K) bool, the classes that the sample has.
+    """
+
+    similarity: Tensor
+    in_sample: Tensor
+
+    def rows(self, index: Tensor) -> "SimilarityMaps":
+        """The maps at `index` only."""
+        return SimilarityMaps(self.similarity[index], self.in_sample[index])
+
+
+def similarity_maps(features: Tensor, truth: Tensor) -> SimilarityMaps:
+    """Cosine of every voxel's features with the prototype (mean feature) of every class (Eq. 4 to 6).
+
+    Args:
+        features: (P, F, *space).
+        truth: (P, K, V) float32 indicators of the classes.
+    """
+    voxels = features.float().flatten(2)
+    count = truth.sum(2)
+    sums = truth @ voxels.transpose(1, 2)
+    prototypes = F.normalize(sums / count.clamp(min=1).unsqueeze(2), dim=2, eps=COSINE_EPS)
+    similarity = prototypes @ F.normalize(voxels, dim=1, eps=COSINE_EPS)
+    return SimilarityMaps(similarity, count > 0)
+
+
+def semantic_difference(student: SimilarityMaps, teacher: SimilarityMaps) -> tuple[Tensor, Tensor]:
+    """What `semantic_distillation` makes of `similarity_maps`: (loss (P,), gap (P,))."""
+    difference = student.similarity - teacher.similarity
+    entries = student.in_sample.sum(1) * difference.shape[2]
+    loss = difference.square().sum((1, 2)) / entries
+    gap = difference.detach().abs().sum((1, 2)) / entries
+    return loss, gap
+
+
+def semantic_distillation(student: Decoding, teacher: Decoding, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Semantic-wise self-distillation (Eq. 4 to 8): each class's similarity map, student against teacher.
+
+    Both sides use prototypes of their own, over the classes that the sample has.
+
+    Args:
+        student: P answers; the gradient flows through these.
+        teacher: P answers in the same rows; detached here.
+        target: (P, *space) int64 class indices.
+
+    Returns:
+        The loss, mean of (S - T)^2 over voxels and classes, (P,); and the gap D, mean of |S - T|, (P,), without
+        gradient.
+    """
+    truth = one_hot_target(target, student.logits.shape[1])
+    taught = similarity_maps(teacher.features.detach(), truth)
+    return semantic_difference(similarity_maps(student.features, truth), taught)

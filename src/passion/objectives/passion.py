@@ -1,0 +1,141 @@
+"""PASSION: preference-aware self-distillation (Shi et al., ACM MM 2024)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from passion.data.loading import Batch
+from passion.networks.contract import Segmenter
+from passion.objectives.contract import Losses, Objective, Term
+from passion.objectives.distillation import (
+    Lesson,
+    hold_lesson,
+    semantic_difference,
+    similarity_maps,
+    softened_divergence,
+    softened_probabilities,
+)
+from passion.objectives.preference import (
+    Form,
+    GradientWeight,
+    relative_preference,
+    sum_over_processes,
+    task_mask,
+)
+from passion.objectives.segmentation import one_hot_target, spread, task_terms, unimodal_losses
+
+
+class Passion(Objective):
+    """L = L_seg + sum over present m of lambda1 beta^m L_pixel^m + lambda2 delta^m L_proto^m (Eq. 14).
+
+    Form "reference" is what the published code does instead: it keeps L_reg, weighted by delta beta N/N_m, multiplies
+    both distillation terms by N/N_m, thresholds delta on RP summed over the batch, and updates beta in its own way
+    (see `GradientWeight`).
+
+    Args:
+        inverse_presence: N / N_m of each modality, (M,).
+        form: "paper" or "reference".
+        temperature: of pixel-wise self-distillation.
+        pixel_weight: lambda1.
+        semantic_weight: lambda2.
+        beta_rate: gamma.
+        use_pixel: pixel-wise self-distillation.
+        use_semantic: semantic-wise self-distillation.
+        use_delta: the task mask; without it delta is 1.
+        use_beta: the gradient weight; without it beta is 1.
+    """
+
+    def __init__(
+        self,
+        inverse_presence: Tensor,
+        form: Form = "paper",
+        temperature: float = 4.0,
+        pixel_weight: float = 0.5,
+        semantic_weight: float = 0.1,
+        beta_rate: float = 0.01,
+        use_pixel: bool = True,
+        use_semantic: bool = True,
+        use_delta: bool = True,
+        use_beta: bool = True,
+    ) -> None:
+        super().__init__(inverse_presence)
+        self.needs_unimodal_decoder = form == "reference"
+        self.form = form
+        self.temperature = temperature
+        self.pixel_weight = pixel_weight
+        self.semantic_weight = semantic_weight
+        self.use_pixel = use_pixel
+        self.use_semantic = use_semantic
+        self.use_delta = use_delta
+        self.gradient_weight = GradientWeight(inverse_presence, beta_rate, form) if use_beta else None
+        self.measures_gap = use_semantic or use_beta or (use_delta and form == "reference")
+        balance = inverse_presence if form == "reference" else torch.ones_like(inverse_presence)
+        self.register_buffer("balance", balance.float())
+
+    def coefficients(self) -> Mapping[str, Tensor]:
+        """Beta, where it is used."""
+        return {"beta": self.gradient_weight.beta} if self.gradient_weight else {}
+
+    def forward(self, network: Segmenter, batch: Batch) -> Losses:
+        """See `Objective.forward`."""
+        encoding = network.encode(batch.images, batch.present)
+        lesson = hold_lesson(network, encoding, batch.fed)
+        present = batch.present.to(batch.target.device)
+        terms = task_terms(lesson.teacher, batch.target)
+        gap = preference = None
+        delta: Tensor | float = 1.0
+        if self.measures_gap:
+            semantic, gap = semantic_terms(lesson, batch.target, present)
+            preference = relative_preference(gap, present)
+            delta = self._delta(preference)
+            if self.gradient_weight is not None:
+                self.gradient_weight.record(gap, preference, present)
+            if self.use_semantic:
+                weight = self.semantic_weight * delta * self.balance
+                terms["semantic"] = Term(semantic, weight, present)
+        beta = self.gradient_weight.beta.clone() if self.gradient_weight is not None else 1.0
+        if self.use_pixel:
+            pixel = self._pixel_terms(lesson, present)
+            terms["pixel"] = Term(pixel, self.pixel_weight * beta * self.balance, present)
+        if self.form == "reference":
+            alone = unimodal_losses(network, encoding, batch.target)
+            terms["unimodal"] = Term(alone, delta * beta * self.balance, present)
+        return Losses(terms, preference, gap)
+
+    def end_epoch(self) -> None:
+        """Update beta."""
+        if self.gradient_weight is not None:
+            self.gradient_weight.update()
+
+    def _delta(self, preference: Tensor) -> Tensor | float:
+        if not self.use_delta:
+            return 1.0
+        if self.form == "reference":
+            return task_mask(sum_over_processes(preference.sum(0)))
+        return task_mask(preference)
+
+    def _pixel_terms(self, lesson: Lesson, present: Tensor) -> Tensor:
+        taught = softened_probabilities(lesson.teacher.detach(), self.temperature)
+        learnt = softened_probabilities(lesson.students, self.temperature)
+        losses = softened_divergence(learnt, [level[lesson.case] for level in taught], self.temperature)
+        return spread(losses, lesson.case, lesson.modality, present)
+
+
+def semantic_terms(lesson: Lesson, target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """L_proto and D of every modality that is present, (B, M) each; 0 where absent or the teacher itself."""
+    truth = one_hot_target(target, lesson.teacher.logits.shape[1])
+    taught = similarity_maps(lesson.teacher.features.detach(), truth)
+    learnt = similarity_maps(lesson.students.features, truth[lesson.case])
+    loss, gap = semantic_difference(learnt, taught.rows(lesson.case))
+    place = (lesson.case, lesson.modality, present)
+    return spread(loss, *place), spread(gap, *place)
+
+
+@torch.no_grad()
+def measure_preference(network: Segmenter, batch: Batch) -> Losses:
+    """Gap and relative preference of a batch, whatever it is trained with: Figure 6 needs the baseline's curve."""
+    encoding = network.encode(batch.images, batch.present)
+    present = batch.present.to(batch.target.device)
+    _, gap = semantic_terms(hold_lesson(network, encoding, batch.fed), batch.target, present)
+    return Losses(preference=relative_preference(gap, present), gap=gap)

@@ -1,0 +1,87 @@
+"""Ours against the numbers of the published networks, for weights and inputs that a formula gives."""
+
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from passion.networks import published
+from passion.networks.contract import Segmenter
+from passion.objectives.distillation import hold_lesson, pixel_distillation, semantic_distillation
+from passion.objectives.segmentation import deep_supervision, segmentation_loss
+
+FOLDER = Path(__file__).parent
+NETWORKS = ["mmformer"]
+TEMPERATURE = 4.0
+
+
+def parameter(name: str, shape: list[int]) -> torch.Tensor:
+    noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
+    if name.endswith("pos"):
+        value = 0.02 * noise
+    elif name == "fusion":
+        value = noise
+    elif len(shape) >= 2:
+        value = noise * np.sqrt(2 / np.prod(shape[1:]))
+    elif name.endswith("weight"):
+        value = 1 + 0.1 * noise
+    else:
+        value = 0.1 * noise
+    return torch.from_numpy(np.asarray(value, dtype=np.float32))
+
+
+def inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    random = np.random.RandomState(20240725)
+    image = random.standard_normal((1, 4, 80, 80, 80)).astype(np.float32)
+    centre = random.uniform(30, 50, 3)
+    distance = np.linalg.norm(np.moveaxis(np.indices((80, 80, 80)), 0, -1) - centre, axis=-1)
+    labels = np.select([distance < 9, distance < 16, distance < 26], [1, 3, 2], 0)
+    return torch.from_numpy(image), torch.from_numpy(labels)[None]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def case(request: pytest.FixtureRequest) -> tuple[str, Segmenter]:
+    shapes = json.loads((FOLDER / f"{request.param}.state_dict.json").read_text())
+    state = {f"module.{name}": parameter(name, shape) for name, shape in shapes.items()}
+    return request.param, published.load(request.param, state).eval()
+
+
+def published_terms(network: Segmenter, mask: str) -> dict[str, np.ndarray]:
+    """What the published code calls prob, prm, sep, kl, proto and dist."""
+    image, target = inputs()
+    present = torch.tensor([[digit == "1" for digit in mask]])
+    image[~present] = torch.nan
+    encoding = network.encode(image, present)
+    lesson = hold_lesson(network, encoding, present)
+    out = {name: np.zeros(4, np.float32) for name in ("sep", "kl", "proto", "dist")}
+    out["prob"] = lesson.teacher.logits.softmax(1)[0, :, ::8, ::8, ::8].numpy()
+    out["prm"] = deep_supervision(lesson.teacher, target).numpy()
+    for modality in present[0].nonzero().flatten().tolist():
+        logits = network.decode_alone(encoding, torch.tensor([0]), torch.tensor([modality]))
+        out["sep"][modality] = segmentation_loss(logits.softmax(1), target)
+    for row, modality in enumerate(lesson.modality.tolist()):
+        student = lesson.students.rows(slice(row, row + 1))
+        out["kl"][modality] = pixel_distillation(student, lesson.teacher, TEMPERATURE)
+        loss, gap = semantic_distillation(student, lesson.teacher, target)
+        out["proto"][modality], out["dist"][modality] = loss, gap
+    return out
+
+
+@pytest.mark.parametrize("mask", ["1111", "1010", "0001"])
+def test_agrees_with_the_published_network(case: tuple[str, Segmenter], mask: str) -> None:
+    name, network = case
+    expected = np.load(FOLDER / f"{name}.npz")
+    with torch.inference_mode():
+        got = published_terms(network, mask)
+    for term, value in got.items():
+        truth = expected[f"{mask}/{term}"]
+        difference = np.abs(value - truth).max()
+        relative = (np.abs(value - truth) / np.maximum(np.abs(truth), 1e-12))[truth != 0]
+        print(f"{name} {mask} {term}: {difference:.1e} {relative.max(initial=0):.1e}")
+        if term == "prob":
+            assert difference < 1e-4
+        else:
+            np.testing.assert_allclose(value, truth, rtol=1e-3, atol=0)
