@@ -1,11 +1,233 @@
-"""Batches."""
-from dataclasses import dataclass, replace
+"""From the prepared study to batches: patches for training, whole cases for scoring."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from passion.data.augment import AugmentationSettings, augment, draw_augmentation
+from passion.data.store import Box, PreparedCase, PreparedStudy
+from passion.errors import InputError
+from passion.missingness import Presence
+
+Setting = Literal["idt", "pdt"]
+"""Imperfect data training: a missing modality stays invisible. Perfect: all are there, a random subset is fed."""
+
 
 @dataclass(frozen=True)
 class Batch:
+    """What an objective gets.
+
+    Args:
+        images: (B, M, *space) float32; 0 where a modality is absent.
+        present: (B, M) bool, the modalities that may be encoded. On the CPU, so that rows can be picked without
+            waiting for a device.
+        fed: (B, M) bool, inside `present`: what the teacher sees.
+        target: (B, *space) int64 class indices.
+    """
+
     images: Tensor
     present: Tensor
     fed: Tensor
     target: Tensor
+
+    @property
+    def every_case(self) -> Tensor:
+        """Row numbers (B,) int64."""
+        return torch.arange(len(self.present))
+
+    def to(self, device: torch.device) -> "Batch":
+        """Images and target on `device`, the masks where they are."""
+        images = self.images.to(device, non_blocking=True)
+        return Batch(images, self.present, self.fed, self.target.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """How patches are drawn.
+
+    Args:
+        size: extent along each spatial axis.
+        setting: "idt" or "pdt".
+        augmentation: None: none.
+        seed: of everything random.
+    """
+
+    size: tuple[int, ...]
+    setting: Setting
+    augmentation: AugmentationSettings | None
+    seed: int
+
+
+class EpochSampler(Sampler[tuple[int, int, int]]):
+    """The order of the cases: shuffled anew each epoch, from the seed and the epoch alone.
+
+    Yields (epoch, position in the epoch, case index), so that what is drawn for a sample depends on nothing else:
+    not on the worker, nor on what came before.
+
+    Args:
+        cases: how many there are.
+        samples: an epoch's number of samples over all processes; None: each case once.
+        seed: of the order.
+        rank: of this process.
+        processes: each takes every `processes`-th sample; the last ones are repeated to fill up.
+    """
+
+    def __init__(self, cases: int, samples: int | None, seed: int, rank: int = 0, processes: int = 1) -> None:
+        self.cases = cases
+        self.total = samples or cases
+        self.seed = seed
+        self.rank = rank
+        self.processes = processes
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the training loop before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.total // self.processes)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        needed = len(self) * self.processes
+        rounds = -(-needed // self.cases)
+        order = np.concatenate([random.permutation(self.cases) for _ in range(rounds)])[:needed]
+        for position in range(self.rank, needed, self.processes):
+            yield self.epoch, position, int(order[position])
+
+
+class TrainingPatches(Dataset[Batch]):
+    """A random patch of each case, augmented; items are asked for by what `EpochSampler` yields.
+
+    Args:
+        prepared: the study.
+        presence: the training cases and which modalities they have in this run; no other file is opened.
+        settings: how patches are drawn.
+    """
+
+    def __init__(self, prepared: PreparedStudy, presence: Presence, settings: PatchSettings) -> None:
+        self.prepared = prepared
+        self.presence = presence
+        self.settings = settings
+
+    def __len__(self) -> int:
+        return len(self.presence.cases)
+
+    def __getitem__(self, key: tuple[int, int, int]) -> Batch:
+        epoch, position, index = key
+        random = np.random.default_rng([self.settings.seed, epoch, position])
+        case = self.prepared.case(self.presence.cases[index])
+        present = torch.from_numpy(self.presence.matrix[index])
+        box = case.box(self.presence.of(case.name))
+        window = draw_window(box, self.settings.size, random)
+        images = read_images(case, self.presence.modalities, present, window)
+        target = torch.from_numpy(case.read_target(window)).long()
+        if self.settings.augmentation is not None:
+            draw = draw_augmentation(self.settings.augmentation, target.ndim, len(present), random)
+            images, target = augment(images, target, present, draw)
+        fed = draw_fed(len(present), random) if self.settings.setting == "pdt" else present
+        return Batch(images[None], present[None], fed[None], target[None])
+
+
+def read_images(case: PreparedCase, modalities: Sequence[str], present: Tensor, window: Box) -> Tensor:
+    """Images (M, *window) float32 of the present modalities; 0 for the others, whose files stay closed."""
+    images = np.zeros((len(modalities), *window.shape), dtype=np.float32)
+    for index in present.nonzero().flatten().tolist():
+        images[index] = case.read_image(modalities[index], window)
+    return torch.from_numpy(images)
+
+
+def draw_window(box: Box, size: Sequence[int], random: np.random.Generator) -> Box:
+    """A window of `size` anywhere inside `box`; along an axis where the box is smaller, centred on it."""
+    start = []
+    for low, extent, wanted in zip(box.start, box.shape, size, strict=True):
+        spare = extent - wanted
+        start.append(low + (int(random.integers(spare + 1)) if spare > 0 else spare // 2))
+    return Box(tuple(start), tuple(a + b for a, b in zip(start, size, strict=True)))
+
+
+def draw_fed(modalities: int, random: np.random.Generator) -> Tensor:
+    """One of the 2^M - 1 non-empty subsets, each as likely: (M,) bool."""
+    code = int(random.integers(1, 2**modalities))
+    return torch.tensor([bool(code >> modality & 1) for modality in range(modalities)])
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """One batch of several."""
+    return Batch(
+        torch.cat([batch.images for batch in batches]),
+        torch.cat([batch.present for batch in batches]),
+        torch.cat([batch.fed for batch in batches]),
+        torch.cat([batch.target for batch in batches]),
+    )
+
+
+def training_loader(
+    patches: TrainingPatches, batch_size: int, samples: int | None, workers: int, rank: int = 0, processes: int = 1
+) -> DataLoader[Batch]:
+    """Batches of training patches; see `EpochSampler` for `samples`, `rank` and `processes`."""
+    sampler = EpochSampler(len(patches), samples, patches.settings.seed, rank, processes)
+    return DataLoader(
+        patches,
+        batch_size=batch_size,
+        sampler=sampler,
+        collate_fn=join,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+@dataclass(frozen=True)
+class WholeCase:
+    """A case for scoring.
+
+    Args:
+        case: where it comes from.
+        box: its part of the original grid: the union of the boxes of the modalities at hand.
+        images: (1, M, *box) float32.
+        present: (1, M) bool.
+    """
+
+    case: PreparedCase
+    box: Box
+    images: Tensor
+    present: Tensor
+
+    def to(self, device: torch.device) -> "WholeCase":
+        """Images on `device`, the mask where it is."""
+        return WholeCase(self.case, self.box, self.images.to(device), self.present)
+
+
+class WholeCases(Dataset[WholeCase]):
+    """Cases as a whole, with every modality that they have.
+
+    Args:
+        prepared: the study.
+        names: the cases.
+
+    Raises:
+        InputError: there is no case to score.
+    """
+
+    def __init__(self, prepared: PreparedStudy, names: Sequence[str]) -> None:
+        if not names:
+            raise InputError(f"{prepared.folder}: there is no case to score; the split's part is empty")
+        self.prepared = prepared
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> WholeCase:
+        case = self.prepared.case(self.names[index])
+        modalities = self.prepared.study.modalities
+        present = torch.tensor([modality in case.boxes for modality in modalities])
+        box = case.box(list(case.boxes))
+        images = read_images(case, modalities, present, box)
+        return WholeCase(case, box, images[None], present[None])

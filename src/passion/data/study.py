@@ -1,5 +1,6 @@
 """What a study is: its modalities, classes and regions; and what a case is: files on disk."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -53,19 +54,6 @@ class Study:
         names = list(self.classes)
         return [names.index(name) for name in self.regions[region].classes]
 
-    def modality_indices(self, names: list[str], source: str) -> list[int]:
-        """Positions of `names` on the modality axis.
-
-        Raises:
-            InputError: a name that this study has not; `source` says in which option or file it stood.
-        """
-        unknown = [name for name in names if name not in self.modalities]
-        if unknown:
-            raise InputError(
-                f"{source}: no modality is called {unknown[0]!r}; this study has {', '.join(self.modalities)}"
-            )
-        return [self.modalities.index(name) for name in names]
-
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON can hold; `from_dict` reads it back."""
         return asdict(self)
@@ -98,3 +86,15 @@ class Case:
     name: str
     images: Mapping[str, Path] = field(default_factory=dict)
     target: Path | None = None
+
+
+def read_run_study(run: Path) -> Study:
+    """The study that a run folder says it was trained on.
+
+    Raises:
+        InputError: `run` is not a run folder.
+    """
+    try:
+        return Study.from_dict(json.loads((run / "study.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{run}: is not a run folder; give one that `passion train` has written") from error

@@ -16,6 +16,4 @@ class Baseline(Objective):
         encoding = network.encode(batch.images, batch.present)
         fused = network.decode(encoding, batch.every_case, batch.fed)
         alone = unimodal_losses(network, encoding, batch.target)
-        return Losses(
-            {**task_terms(fused, batch.target), "unimodal": Term(alone, counted=encoding.present)}
-        )
+        return Losses({**task_terms(fused, batch.target), "unimodal": Term(alone)})

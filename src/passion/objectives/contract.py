@@ -18,12 +18,10 @@ class Term:
     Args:
         value: (B,) per sample, or (B, M) per sample and modality with 0 where the modality has no part in it.
         weight: what it is multiplied with; broadcasts to `value` and carries no gradient.
-        counted: (B, M) bool, the entries that a mean for people goes over; None: all.
     """
 
     value: Tensor
     weight: Tensor | float = 1.0
-    counted: Tensor | None = None
 
     @property
     def per_sample(self) -> Tensor:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from passion.networks.blocks import upsample
 from passion.networks.contract import Decoding, Encoding, Segmenter, one_hot
-from passion.objectives.segmentation import LOWEST_PROBABILITY, deep_weights, one_hot_target
+from passion.objectives.segmentation import LOWEST_PROBABILITY, deep_weights, in_full_precision, one_hot_target
 
 COSINE_EPS = 1e-5
 """Smallest norm that a feature or a prototype is divided by."""
@@ -50,6 +50,7 @@ def hold_lesson(network: Segmenter, encoding: Encoding, fed: Tensor) -> Lesson:
     return Lesson(answers.rows(slice(len(fed))), answers.rows(slice(len(fed), None)), case, modality)
 
 
+@in_full_precision
 def softened_probabilities(decoding: Decoding, temperature: float) -> list[Tensor]:
     """softmax(z / temperature) of every head, up-sampled to full size and clipped to [0.005, 1], finest first."""
     size = decoding.logits.shape[2:]
@@ -69,6 +70,7 @@ def softened_divergence(student: list[Tensor], teacher: list[Tensor], temperatur
     return temperature**2 * total
 
 
+@in_full_precision
 def pixel_distillation(student: Decoding, teacher: Decoding, temperature: float) -> Tensor:
     """Pixel-wise self-distillation (Eq. 3): KL divergence of softened probabilities over all heads.
 
@@ -104,6 +106,7 @@ class SimilarityMaps:
         return SimilarityMaps(self.similarity[index], self.in_sample[index])
 
 
+@in_full_precision
 def similarity_maps(features: Tensor, truth: Tensor) -> SimilarityMaps:
     """Cosine of every voxel's features with the prototype (mean feature) of every class (Eq. 4 to 6).
 
@@ -128,6 +131,7 @@ def semantic_difference(student: SimilarityMaps, teacher: SimilarityMaps) -> tup
     return loss, gap
 
 
+@in_full_precision
 def semantic_distillation(student: Decoding, teacher: Decoding, target: Tensor) -> tuple[Tensor, Tensor]:
     """Semantic-wise self-distillation (Eq. 4 to 8): each class's similarity map, student against teacher.
 

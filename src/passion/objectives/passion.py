@@ -93,14 +93,14 @@ class Passion(Objective):
                 self.gradient_weight.record(gap, preference, present)
             if self.use_semantic:
                 weight = self.semantic_weight * delta * self.balance
-                terms["semantic"] = Term(semantic, weight, present)
+                terms["semantic"] = Term(semantic, weight)
         beta = self.gradient_weight.beta.clone() if self.gradient_weight is not None else 1.0
         if self.use_pixel:
             pixel = self._pixel_terms(lesson, present)
-            terms["pixel"] = Term(pixel, self.pixel_weight * beta * self.balance, present)
+            terms["pixel"] = Term(pixel, self.pixel_weight * beta * self.balance)
         if self.form == "reference":
             alone = unimodal_losses(network, encoding, batch.target)
-            terms["unimodal"] = Term(alone, delta * beta * self.balance, present)
+            terms["unimodal"] = Term(alone, delta * beta * self.balance)
         return Losses(terms, preference, gap)
 
     def end_epoch(self) -> None:

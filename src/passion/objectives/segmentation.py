@@ -1,5 +1,9 @@
 """The task loss, per sample (Eq. 1 and 2 of the paper)."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,12 +18,29 @@ LOWEST_PROBABILITY = 0.005
 DICE_EPS = 1e-7
 
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def in_full_precision(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Keep a loss out of autocast: nearly equal gaps decide over delta, and bf16 would blur them."""
+
+    @wraps(function)
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        device = "cuda" if torch.is_autocast_enabled("cuda") else "cpu"
+        with torch.autocast(device, enabled=False):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
 def one_hot_target(target: Tensor, classes: int) -> Tensor:
     """Class indices (P, *space) int64 -> indicators (P, K, V) float32, V the number of voxels."""
     indicators = torch.zeros(len(target), classes, target[0].numel(), device=target.device)
     return indicators.scatter_(1, target.flatten(1).unsqueeze(1), 1.0)
 
 
+@in_full_precision
 def segmentation_loss(probabilities: Tensor, target: Tensor) -> Tensor:
     """Dice loss plus weighted cross entropy, per sample.
 
@@ -59,6 +80,7 @@ def deep_weights(heads: int) -> list[float]:
     return [0.5**level for level in range(1, heads + 1)]
 
 
+@in_full_precision
 def deep_supervision(decoding: Decoding, target: Tensor) -> Tensor:
     """Weighted sum of the deep heads' segmentation losses, per sample; 0 without deep heads.
 

@@ -17,3 +17,32 @@ BRATS2020 = Study(
 
 SUFFIXES = {"t1": "t1", "t1c": "t1ce", "flair": "flair", "t2": "t2"}
 """What the file name of each modality ends in."""
+
+EXTENSIONS = (".nii.gz", ".nii")
+
+
+class Brats:
+    """See `passion.data.sources.Source`."""
+
+    LAYOUT = "BraTS2020: NAME/NAME_{t1,t1ce,flair,t2,seg}.nii.gz"
+
+    @staticmethod
+    def read(root: Path) -> tuple[Study, list[Case]] | None:
+        """Every folder below `root` whose name its files begin with is a case, also one without any modality."""
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        cases = [_case(folder) for folder in folders if any(folder.glob(f"{folder.name}_*.nii*"))]
+        return (BRATS2020, cases) if cases else None
+
+
+def _case(folder: Path) -> Case:
+    images = {modality: _find(folder, suffix) for modality, suffix in SUFFIXES.items()}
+    return Case(
+        name=folder.name,
+        images={modality: path for modality, path in images.items() if path is not None},
+        target=_find(folder, "seg"),
+    )
+
+
+def _find(folder: Path, suffix: str) -> Path | None:
+    candidates = (folder / f"{folder.name}_{suffix}{extension}" for extension in EXTENSIONS)
+    return next((path for path in candidates if path.exists()), None)

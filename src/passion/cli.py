@@ -1,0 +1,295 @@
+"""The command line: one function a command; its signature and docstring are its options and help."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from passion import __version__
+from passion.errors import InputError
+
+if TYPE_CHECKING:
+    from passion.experiment import Configuration
+
+Size = Literal["full"] | int
+Checkpoint = Literal["last", "best"]
+Part = Literal["val", "test"]
+
+
+def phantom_brain(out: Path, *, cases: int = 60, size: Size = 80, seed: int = 0) -> None:
+    """Write a brain-tumour study with known truth, in BraTS2020's layout.
+
+    Args:
+        out: folder of the study; a study that was begun there with the same options is continued.
+        cases: how many.
+        size: voxels along each axis (the brain is the same: fewer are larger), or full: 240 x 240 x 155 at 1 mm.
+        seed: of everything; the same seed gives the same bytes.
+    """
+    from passion.data.phantom.brain import write_study
+
+    write_study(out, cases, size, seed)
+
+
+def inspect(raw: Path, *, json: bool = False, workers: int = 2) -> int:
+    """Say what a raw study holds and every problem found in any file; exit code 2 when one would stop a later step.
+
+    Args:
+        raw: folder of the study.
+        json: print JSON instead of tables.
+        workers: processes that read.
+    """
+    from passion.data.inspection import inspect_study
+    from passion.data.sources import read_study
+    from passion.overview import print_inspection, print_json
+
+    study, cases = read_study(raw)
+    found = inspect_study(study, cases, raw, workers)
+    if json:
+        print_json(found.to_dict())
+    else:
+        print_inspection(found)
+    return 2 if found.all_problems else 0
+
+
+def split(
+    raw: Path,
+    *,
+    out: Path,
+    seed: int = 0,
+    train: Path | None = None,
+    val: Path | None = None,
+    test: Path | None = None,
+) -> None:
+    """Divide the cases of a study into train, val and test: 219/50/100 for 369 cases, the same proportions otherwise.
+
+    Args:
+        raw: folder of the study.
+        out: CSV file to write.
+        seed: of the draw.
+        train: text file with a case name a line; given together with val and test, nothing is drawn.
+        val: as train.
+        test: as train.
+    """
+    from passion.data.sources import read_study
+    from passion.data.split import PARTS, check_disjoint, draw_split, read_list, write_split
+
+    _, cases = read_study(raw)
+    labelled = [case.name for case in cases if case.target is not None]
+    lists = dict(zip(PARTS, (train, val, test), strict=True))
+    given = {part: path for part, path in lists.items() if path is not None}
+    if given and len(given) < len(PARTS):
+        forgotten = next(part for part in PARTS if part not in given)
+        raise InputError(f"--{forgotten}: give all three lists, or none to draw a split")
+    if given:
+        divided = {part: read_list(path, labelled) for part, path in given.items()}
+        check_disjoint(divided, "the given lists")
+    else:
+        divided = dict(draw_split(labelled, seed))
+    write_split(out, divided)
+    left_out = len(cases) - len(labelled)
+    say(f"{out}: " + ", ".join(f"{len(divided[part])} {part}" for part in PARTS))
+    if left_out:
+        say(f"{left_out} cases without a label file were left out")
+
+
+def draw_missing(raw: Path, *, split: Path, rates: str, out: Path, seed: int = 0) -> None:
+    """Draw which training case is without which modality, once and for all: the presence matrix C.
+
+    Args:
+        raw: folder of the study.
+        split: CSV file that `passion split` wrote.
+        rates: missing rate of each modality, such as t1=0.2,t1c=0.4,flair=0.6,t2=0.8.
+        out: CSV file to write.
+        seed: of the draw.
+    """
+    from passion.data.sources import read_study
+    from passion.data.split import read_split
+    from passion.missingness import draw_presence, parse_rates, presence_of
+    from passion.overview import print_rates
+
+    study, cases = read_study(raw)
+    asked = parse_rates(rates, study.modalities)
+    names = read_split(split, [case.name for case in cases])["train"]
+    if not names:
+        raise InputError(f"{split}: there is no training case")
+    images = {case.name: list(case.images) for case in cases}
+    own = presence_of({name: images[name] for name in names}, study.modalities)
+    drawn = draw_presence(own, asked, seed)
+    drawn.write(out)
+    print_rates(asked.tolist(), drawn, out)
+
+
+def prepare(raw: Path, prepared: Path, *, workers: int = 2) -> None:
+    """Crop and normalise each modality of each case by itself and store it; a run that was stopped is continued.
+
+    Args:
+        raw: folder of the study.
+        prepared: folder to write.
+        workers: processes.
+    """
+    from passion.data.inspection import check_every_modality_exists
+    from passion.data.prepare import prepare as prepare_study
+    from passion.data.sources import read_study
+
+    study, cases = read_study(raw)
+    check_every_modality_exists(study, cases, raw)
+    done = prepare_study(study, cases, prepared, workers)
+    say(f"{prepared}: {len(cases)} cases, {done} of them prepared now")
+
+
+def train(configuration: "Configuration", *, out: Path, resume: bool = False) -> None:
+    """Train a network; every option stands in a configuration file or on the command line.
+
+    Args:
+        configuration: see the groups of options.
+        out: the run folder; it must not exist yet.
+        resume: continue the run in --out after its last whole epoch, with its own configuration.
+    """
+    from passion.experiment import train as train_run
+
+    train_run(configuration, out, resume)
+    say(f"{out}: trained; next: passion evaluate {out}")
+
+
+def evaluate(
+    run: Path,
+    *,
+    checkpoint: Checkpoint = "last",
+    part: Part = "test",
+    prepared: Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Score a run on every subset of the modalities: Dice and HD95 of each case, subset and region.
+
+    Args:
+        run: folder of the run.
+        checkpoint: last, or best by validation Dice averaged over all subsets.
+        part: of the split.
+        prepared: folder of the prepared study, if it is no longer where the run was trained.
+        device: auto, cpu, cuda, ...
+    """
+    from passion.evaluation.run import evaluate_run
+    from passion.report.tables import print_table, subset_table
+
+    scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device)
+    for metric, title in (("dice", "Dice in %"), ("hd95_pooled", "HD95 in mm, pooled as in the paper, honest where empty")):
+        print_table(subset_table(scores, study, metric), f"{run.name}: {title}")
+    say(f"{folder}: scores of each case in scores.csv")
+
+
+def predict(
+    run: Path, images: Mapping[str, Path], *, out: Path, checkpoint: Checkpoint = "last", device: str = "auto"
+) -> None:
+    """Segment one case from whichever modalities are given.
+
+    Args:
+        run: folder of the run.
+        images: see the options of the modalities.
+        out: NIfTI file to write, in the input's shape and place, with the study's label codes.
+        checkpoint: last or best.
+        device: auto, cpu, cuda, ...
+    """
+    from passion.prediction import predict_files
+
+    subset = predict_files(run, images, out, checkpoint, device)
+    say(f"{out}: segmented from {subset}")
+
+
+def report(runs: Sequence[Path], *, out: Path) -> None:
+    """Write one self-contained page that compares runs: tables, curves, masks.
+
+    Args:
+        runs: folders of evaluated runs.
+        out: HTML file to write.
+    """
+    from passion.report.page import write_report
+
+    write_report(runs, out)
+    say(f"{out}: open it in a browser")
+
+
+def demo(*, out: Path = Path("demo"), scale: Literal["small", "large"] = "small", seed: int = 0) -> None:
+    """Compare PASSION with its baseline on a phantom study, from NIfTI files to a page.
+
+    Args:
+        out: folder of everything that is written; what is there already is continued.
+        scale: small for two cores in minutes; large for a GPU.
+        seed: of phantoms, split, draw and training.
+    """
+    from passion.demo import run_demo
+
+    run_demo(out, scale, seed)
+
+
+COMMANDS: dict[str, Callable[..., int | None]] = {
+    "phantom brain": phantom_brain,
+    "inspect": inspect,
+    "split": split,
+    "draw-missing": draw_missing,
+    "prepare": prepare,
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "report": report,
+    "demo": demo,
+}
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(text + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command that `arguments` (default: those of the process) name, and exit.
+
+    Exit code 0, or 2 for a mistake in what was given, which is said in one line; 130 when interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(run(words))
+    except InputError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"passion: error: {line}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("passion: interrupted; the same command continues where it can\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def run(words: list[str]) -> int:
+    """Run a command and return its exit code.
+
+    Raises:
+        InputError: a mistake in what was given.
+    """
+    if not words or words[0] in ("-h", "--help", "help"):
+        say(overview())
+        return 0
+    if words[0] == "--version":
+        say(f"passion {__version__}")
+        return 0
+    name = next((name for name in COMMANDS if words[: name.count(" ") + 1] == name.split()), None)
+    if name is None:
+        raise InputError(f"{words[0]!r} is not a command; there are: {', '.join(COMMANDS)}")
+    rest = words[name.count(" ") + 1 :]
+    from passion.options import parse
+
+    return COMMANDS[name](**parse(name, COMMANDS[name], rest)) or 0
+
+
+def overview() -> str:
+    """What `passion --help` prints."""
+    lines = ["usage: passion COMMAND [OPTION ...]", "", "Segmentation when modalities are missing, unevenly.", ""]
+    for name, function in COMMANDS.items():
+        summary = (function.__doc__ or "").splitlines()[0]
+        lines.append(f"  {name:<15}{summary}")
+    return "\n".join([*lines, "", "`passion COMMAND --help` explains a command."])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""A look at a raw study: what is there, what is missing, what is wrong."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from passion.data.study import Case, Study
+from passion.data.volumes import Volume, check_same_grid, read_image, read_labels
+from passion.errors import InputError
+from passion.parallel import map_each
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class CaseInspection:
+    """What one case holds.
+
+    Args:
+        name: of the case.
+        modalities: those whose files are there.
+        shape: of its grid.
+        spacing_mm: of its grid.
+        volumes_ml: of each class but the background.
+        problems: what would stop a later step, one line each.
+        remarks: what is worth knowing and stops nothing.
+    """
+
+    name: str
+    modalities: list[str]
+    shape: list[int] = field(default_factory=list)
+    spacing_mm: list[float] = field(default_factory=list)
+    volumes_ml: dict[str, float] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Inspection:
+    """What a raw study holds.
+
+    Args:
+        study: name of it.
+        modalities: of the study.
+        cases: one entry a case.
+        problems: of the study as a whole.
+    """
+
+    study: str
+    modalities: list[str]
+    cases: list[CaseInspection]
+    problems: list[str]
+
+    @property
+    def all_problems(self) -> list[str]:
+        """What would stop a later step, of every case and of the study."""
+        return self.problems + [problem for case in self.cases for problem in case.problems]
+
+    @property
+    def presence_counts(self) -> dict[str, int]:
+        """In how many cases each modality is."""
+        return {
+            modality: sum(modality in case.modalities for case in self.cases) for modality in self.modalities
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """A form that JSON can hold."""
+        counts = self.presence_counts
+        rates = {modality: 1 - count / len(self.cases) for modality, count in counts.items()}
+        return {**asdict(self), "presence_counts": counts, "missing_rates": rates}
+
+
+def inspect_case(case: Case, study: Study) -> CaseInspection:
+    """Open every file of a case and note every problem, not the first one only."""
+    found = CaseInspection(case.name, list(case.images))
+
+    def attempt(action: Callable[[], Result]) -> Result | None:
+        try:
+            return action()
+        except InputError as error:
+            found.problems.append(str(error))
+            return None
+
+    volumes: dict[str, Volume] = {}
+    for modality, path in case.images.items():
+        volume = attempt(partial(read_image, path))
+        if volume is not None:
+            volumes[modality] = volume
+    if not case.images:
+        found.problems.append(f"case {case.name} has no modality at all; add a file or remove the case")
+    if case.target is None:
+        found.remarks.append(f"case {case.name} has no label file; it can be predicted, not trained on or scored")
+    else:
+        labelled = attempt(partial(read_labels, case.target, study))
+        if labelled is not None:
+            volumes["target"], labels = labelled
+            voxel_ml = float(np.prod(volumes["target"].spacing_mm)) / 1000
+            counts = np.bincount(labels.ravel(), minlength=len(study.classes)).tolist()
+            names = list(study.classes)
+            found.volumes_ml = dict(zip(names[1:], [count * voxel_ml for count in counts[1:]], strict=True))
+    if volumes:
+        first = next(iter(volumes.values()))
+        found.shape, found.spacing_mm = list(first.voxels.shape), list(first.spacing_mm)
+        attempt(partial(check_same_grid, volumes))
+    return found
+
+
+def check_every_modality_exists(study: Study, cases: Sequence[Case], where: str | Path) -> None:
+    """Refuse a study in which a modality has no file at all: its missing rate must be below 1.
+
+    Raises:
+        InputError: naming the first such modality.
+    """
+    for modality in study.modalities:
+        if not any(modality in case.images for case in cases):
+            raise InputError(
+                f"{where}: modality {modality!r} is in none of the {len(cases)} cases; add a file of it to at least one"
+            )
+
+
+def inspect_study(study: Study, cases: Sequence[Case], where: Path, workers: int) -> Inspection:
+    """Look at every file of every case.
+
+    Args:
+        study: what the cases share.
+        cases: to look at.
+        where: the folder, for messages.
+        workers: processes.
+    """
+    found = map_each(partial(inspect_case, study=study), cases, workers, "Inspecting")
+    problems = []
+    try:
+        check_every_modality_exists(study, cases, where)
+    except InputError as error:
+        problems.append(str(error))
+    return Inspection(study.name, list(study.modalities), found, problems)

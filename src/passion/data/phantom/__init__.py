@@ -1,0 +1,1 @@
+"""Cases with known truth, written in the real layouts."""

@@ -1,0 +1,123 @@
+"""Which cases are for training, validation and testing."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from passion.errors import InputError
+from passion.files import replacing
+
+PARTS = ("train", "val", "test")
+BRATS_PROPORTIONS = {"val": 50 / 369, "test": 100 / 369}
+
+Split = Mapping[str, tuple[str, ...]]
+"""Case names of "train", "val" and "test"."""
+
+
+def draw_split(cases: Sequence[str], seed: int) -> Split:
+    """Draw a split in the paper's proportions: 219/50/100 for 369 cases.
+
+    Raises:
+        InputError: fewer than three cases.
+
+    >>> {part: len(names) for part, names in draw_split([str(i) for i in range(369)], seed=0).items()}
+    {'train': 219, 'val': 50, 'test': 100}
+    """
+    if len(cases) < len(PARTS):
+        raise InputError(f"a split needs at least {len(PARTS)} cases with a label file, got {len(cases)}")
+    order = np.random.default_rng(seed).permutation(sorted(cases)).tolist()
+    sizes = {part: max(1, round(share * len(cases))) for part, share in BRATS_PROPORTIONS.items()}
+    train = len(cases) - sum(sizes.values())
+    val = train + sizes["val"]
+    return {
+        "train": tuple(sorted(order[:train])),
+        "val": tuple(sorted(order[train:val])),
+        "test": tuple(sorted(order[val:])),
+    }
+
+
+def match_names(names: Sequence[str], cases: Sequence[str], source: str | Path) -> list[str]:
+    """Case names for `names`, which may carry the prefix `HG_` or `LG_` of the published lists.
+
+    Raises:
+        InputError: a name that is not a case's, or one that is listed twice.
+    """
+    known = set(cases)
+    matched = [name if name in known else name.removeprefix("HG_").removeprefix("LG_") for name in names]
+    unknown = [name for name, match in zip(names, matched, strict=True) if match not in known]
+    if unknown:
+        raise InputError(f"{source}: case {unknown[0]!r} is not in the study ({len(unknown)} such names)")
+    if len(set(matched)) < len(matched):
+        twice = next(name for name in matched if matched.count(name) > 1)
+        raise InputError(f"{source}: case {twice!r} is listed twice; keep one")
+    return matched
+
+
+def read_list(path: Path, cases: Sequence[str]) -> tuple[str, ...]:
+    """A text file with a case name a line.
+
+    Raises:
+        InputError: unreadable, or with a name that is not a case's.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give a text file with a case name a line") from error
+    return tuple(match_names(lines, cases, path))
+
+
+def check_disjoint(split: Split, source: str | Path) -> None:
+    """Refuse a split in which a case is in two parts.
+
+    Raises:
+        InputError: naming the first such case.
+    """
+    seen: dict[str, str] = {}
+    for part, names in split.items():
+        for name in names:
+            if name in seen:
+                raise InputError(f"{source}: case {name!r} is both in {seen[name]} and in {part}; keep one")
+            seen[name] = part
+
+
+def write_split(path: Path, split: Split) -> None:
+    """Write a split as CSV with columns `case` and `part`."""
+    rows = [(name, part) for part in PARTS for name in split[part]]
+    with replacing(path) as beside:
+        pd.DataFrame(rows, columns=["case", "part"]).to_csv(beside, index=False)
+
+
+def read_split(path: Path, cases: Sequence[str]) -> Split:
+    """Read what `write_split` wrote.
+
+    Raises:
+        InputError: unreadable, wrong columns or parts, or names that are not cases'.
+    """
+    table = read_table(path, ["case", "part"])
+    wrong = sorted(set(table["part"]) - set(PARTS))
+    if wrong:
+        raise InputError(f"{path}: part {wrong[0]!r} is none of {', '.join(PARTS)}")
+    names = match_names(table["case"].tolist(), cases, path)
+    return {
+        part: tuple(name for name, here in zip(names, table["part"], strict=True) if here == part)
+        for part in PARTS
+    }
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A CSV file as text, with at least `columns`.
+
+    Raises:
+        InputError: unreadable, or a column is missing.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as CSV ({reason})") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise InputError(f"{path}: has no column {missing[0]!r}; its columns are {', '.join(table.columns)}")
+    return table

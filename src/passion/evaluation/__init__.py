@@ -1,0 +1,1 @@
+"""What a prediction is worth: metrics in mm, and the table of case x subset x region."""

@@ -1,0 +1,54 @@
+"""Sliding windows in which each modality is encoded once and many subsets are decoded."""
+
+import torch
+from monai.inferers import sliding_window_inference
+from torch import Tensor
+
+from passion.networks.contract import Segmenter
+
+OVERLAP = 0.5
+"""Part of a window that neighbouring windows share (as in the published code)."""
+
+
+def answerable(subsets: Tensor, present: Tensor) -> Tensor:
+    """Those of `subsets` (S, M) bool that lie inside `present` (M,) bool."""
+    return subsets[~(subsets & ~present).any(1)]
+
+
+@torch.inference_mode()
+def segment(
+    network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor, rows_at_once: int = 3
+) -> Tensor:
+    """Segment one case as seen through each subset of its modalities.
+
+    Windows have the network's patch size and overlap by one half; the probabilities of overlapping windows are
+    averaged. A case smaller than a window is padded with zeros.
+
+    Args:
+        network: in evaluation mode.
+        images: (1, M, *space).
+        present: (1, M) bool, on the CPU.
+        subsets: (S, M) bool, on the CPU, each inside `present`.
+        rows_at_once: subsets that are decoded together; few on a CPU, many on a GPU.
+
+    Returns:
+        Class indices (S, *space) uint8, on the CPU.
+    """
+    count = len(subsets)
+
+    def answer(windows: Tensor) -> Tensor:
+        encoding = network.encode(windows, present.expand(len(windows), -1))
+        rows = torch.arange(len(windows)).repeat_interleave(count)
+        asked = subsets.repeat(len(windows), 1)
+        answers = [
+            network.decode(encoding, rows[start : start + rows_at_once], asked[start : start + rows_at_once])
+            for start in range(0, len(rows), rows_at_once)
+        ]
+        probabilities = torch.cat([answer.logits.float().softmax(1) for answer in answers])
+        return probabilities.reshape(len(windows), -1, *windows.shape[2:])
+
+    probabilities = sliding_window_inference(
+        images, roi_size=network.patch_size, sw_batch_size=1, predictor=answer, overlap=OVERLAP
+    )
+    by_subset = probabilities.view(count, -1, *images.shape[2:])
+    return by_subset.argmax(1).to(torch.uint8).cpu()

@@ -1,0 +1,143 @@
+"""From the words of a command line to the arguments of the command's function."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+from passion.errors import InputError
+
+NETWORK_FROM_STUDY = {"modalities", "classes", "spatial_dims", "patch_size", "unimodal_decoder"}
+OBJECTIVE_FROM_STUDY = {"inverse_presence"}
+
+
+class Parser(ArgumentParser):
+    """A parser that says what is wrong in one line, and knows `-o` as short for `--out`."""
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> Any:
+        """See `argparse`."""
+        if args == ("--out",):
+            args = ("-o", "--out")
+        return super().add_argument(*args, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise what the command line prints."""
+        reason = " ".join(message.split())
+        raise InputError(f"{reason}; see `{self.prog} --help`") from ex
+
+
+def parse(name: str, function: Callable[..., Any], words: Sequence[str]) -> dict[str, Any]:
+    """Arguments of `function`, which the command `name` runs, from the words after the command.
+
+    Raises:
+        InputError: an unknown or wrong option.
+    """
+    summary = (function.__doc__ or "").splitlines()[0]
+    parser = Parser(prog=f"passion {name}", description=summary)
+    special = {"train": _parse_train, "predict": _parse_predict, "report": _parse_report}
+    return special.get(name, _parse_plain)(parser, function, list(words))
+
+
+def _parse_plain(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
+    parser.add_function_arguments(function, as_group=False)
+    return dict(vars(parser.parse_args(words)))
+
+
+def _parse_report(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluated runs")
+    parser.add_function_arguments(function, as_group=False, skip={"runs"})
+    return dict(vars(parser.parse_args(words)))
+
+
+def _parse_predict(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
+    modalities = _modalities_of_run(words)
+    parser.add_function_arguments(function, as_group=False, skip={"images"})
+    for modality in modalities:
+        parser.add_argument(f"--{modality}", type=Path, metavar="FILE", help="NIfTI file of this modality")
+    arguments = dict(vars(parser.parse_args(words)))
+    given = {modality: arguments.pop(modality) for modality in modalities}
+    return {**arguments, "images": {key: path for key, path in given.items() if path is not None}}
+
+
+def _modalities_of_run(words: Sequence[str]) -> Sequence[str]:
+    """The options of `predict` are the modalities of the run that it is given."""
+    if {"-h", "--help"} & set(words) and not any((Path(word) / "study.json").exists() for word in words):
+        return ["MODALITY"]
+    named = [word for word in words if not word.startswith("-")]
+    if not named:
+        raise InputError("predict: give the folder of a run first")
+    folder = next((Path(word) for word in named if (Path(word) / "study.json").exists()), Path(named[0]))
+    from passion.data.study import read_run_study
+
+    return read_run_study(folder).modalities
+
+
+def _parse_train(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
+    from passion.experiment import Configuration, DataSettings
+    from passion.networks import network_class
+    from passion.objectives import objective_class
+    from passion.training.settings import TrainingSettings
+
+    words = _with_configuration_of_run(words)
+    names = _chosen_names(words)
+    parser.add_argument("--config", action="config", help="YAML file with any of these options")
+    parser.add_function_arguments(function, as_group=False, skip={"configuration"})
+    parser.add_class_arguments(DataSettings, "data")
+    parser.add_class_arguments(TrainingSettings, "training")
+    for group, cls, skip in (
+        ("network", network_class(names["network"]), NETWORK_FROM_STUDY),
+        ("objective", objective_class(names["objective"]), OBJECTIVE_FROM_STUDY),
+    ):
+        parser.add_argument(f"--{group}.name", default=names[group], help=f"which {group}; its options follow")
+        parser.add_class_arguments(cls, group, skip=skip, instantiate=False)
+    arguments = parser.parse_args(words)
+    objects = parser.instantiate_classes(arguments)
+    configuration = Configuration(
+        data=objects.data,
+        training=objects.training,
+        network=_plain(arguments.network),
+        objective=_plain(arguments.objective),
+    )
+    return {"configuration": configuration, "out": arguments.out, "resume": arguments.resume}
+
+
+def _plain(options: Namespace) -> dict[str, Any]:
+    values: dict[str, Any] = options.as_dict()
+    return {"name": values.pop("name"), **values}
+
+
+def _option(words: Sequence[str], *names: str) -> list[str]:
+    """Values of an option, as `--name value` or `--name=value`."""
+    values = []
+    for position, word in enumerate(words):
+        name, sign, value = word.partition("=")
+        if name in names:
+            values.append(value if sign else next(iter(words[position + 1 :]), ""))
+    return values
+
+
+def _with_configuration_of_run(words: list[str]) -> list[str]:
+    """A resumed run brings its configuration along."""
+    folders = _option(words, "--out", "-o")
+    if "--resume" in words and folders and (Path(folders[-1]) / "config.yaml").exists():
+        return ["--config", str(Path(folders[-1]) / "config.yaml"), *words]
+    return words
+
+
+def _chosen_names(words: Sequence[str]) -> dict[str, str]:
+    """Which network and objective are meant decides which options there are."""
+    names = {"network": "mmformer", "objective": "passion"}
+    for path in _option(words, "--config"):
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise InputError(f"--config {path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+        for group in names:
+            section = content.get(group) if isinstance(content, dict) else None
+            if isinstance(section, dict) and "name" in section:
+                names[group] = str(section["name"])
+    for group in names:
+        names[group] = (_option(words, f"--{group}.name") or [names[group]])[-1]
+    return names

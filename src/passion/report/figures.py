@@ -1,0 +1,246 @@
+"""The paper's figures from run folders; every run and every modality keeps its colour throughout."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from passion.report.results import Run, subset_names
+from passion.report.tables import AVERAGE_COLUMN, AVERAGE_ROW, subset_table
+
+RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+"""Okabe and Ito's palette, distinct for colour-blind eyes."""
+RUN_MARKERS = ("o", "D", "s", "^", "v", "P", "X")
+MODALITY_COLOURS = ("#332288", "#cc6677", "#117733", "#ddaa33", "#88ccee", "#aa4499", "#999933")
+"""After Tol's muted palette; the lines differ in their dashes too."""
+MODALITY_DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1.2, 1.2)))
+INK, FAINT, GRID = "#24292f", "#6e7781", "#e3e6ea"
+TEXT_SIZE = 10
+MOST_COLUMNS = 3
+
+
+def image_uri(figure: Figure, kind: str = "svg") -> str:
+    """`figure` as a data URI, the same at every call; "svg" for drawings, "png" where pixels dominate."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    with rc_context({"svg.hashsalt": "passion"}):
+        figure.savefig(buffer, format=kind, dpi=170, metadata=metadata)
+    mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
+    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def cycled(values: Sequence[Any], index: int) -> Any:
+    """The `index`-th of `values`, which start over when they run out."""
+    return values[index % len(values)]
+
+
+def panels(
+    rows: int, columns: int, size: tuple[float, float], **share: Any
+) -> tuple[Figure, list[list[Axes]]]:
+    """A white figure of `size` inches with a grid of plain axes."""
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    grid = figure.subplots(rows, columns, squeeze=False, **share)
+    for axes in grid.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(FAINT)
+        axes.tick_params(labelsize=TEXT_SIZE, colors=INK, length=3)
+        axes.grid(color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+    return figure, grid.tolist()
+
+
+def curve_panels(count: int, **share: Any) -> tuple[Figure, list[Axes]]:
+    """`count` axes for curves over epochs, at most MOST_COLUMNS side by side."""
+    columns = min(count, MOST_COLUMNS)
+    rows = -(-count // columns)
+    figure, grid = panels(rows, columns, (max(3.6 * columns, 5.0), 2.7 * rows + 0.4), **share)
+    flat = [axes for row in grid for axes in row]
+    for axes in flat[count:]:
+        axes.set_visible(False)
+    for place, axes in enumerate(flat[:count]):
+        if place + columns >= count:
+            axes.set_xlabel("Epoch", fontsize=TEXT_SIZE, color=INK)
+            axes.tick_params(labelbottom=True)
+    return figure, flat[:count]
+
+
+def _legend(figure: Figure, handles: Sequence[Any]) -> None:
+    figure.legend(
+        handles=list(handles),
+        loc="outside upper left",
+        ncols=min(len(handles), 6),
+        frameon=False,
+        fontsize=TEXT_SIZE,
+        labelcolor=INK,
+    )
+
+
+def _run_handles(runs: Sequence[Run], marked: bool) -> list[Line2D]:
+    return [
+        Line2D(
+            [],
+            [],
+            color=cycled(RUN_COLOURS, index),
+            marker=cycled(RUN_MARKERS, index) if marked else "",
+            linestyle="" if marked else "-",
+            label=run.name,
+        )
+        for index, run in enumerate(runs)
+    ]
+
+
+def modality_curves(
+    runs: Sequence[Run], quantity: str, label: str, level: float | None = None
+) -> Figure | None:
+    """A panel a run on shared axes, a line a modality (the paper's Figure 6).
+
+    None where no run logged `quantity`.
+
+    Args:
+        runs: those that did not log `quantity` get no panel.
+        quantity: its name in the history.
+        label: of the vertical axis.
+        level: where to draw the line that balance would lie on, such as 0 for the relative preference.
+    """
+    logged = [(run, curve) for run in runs if not (curve := run.curve(quantity)).empty]
+    if not logged:
+        return None
+    figure, flat = curve_panels(len(logged), sharex=True, sharey=True)
+    modalities = runs[0].study.modalities
+    styles = {
+        name: {
+            "color": cycled(MODALITY_COLOURS, i),
+            "linestyle": cycled(MODALITY_DASHES, i),
+            "linewidth": 1.8,
+        }
+        for i, name in enumerate(modalities)
+    }
+    for place, (axes, (run, curve)) in enumerate(zip(flat, logged, strict=True)):
+        if level is not None:
+            axes.axhline(level, color=INK, linewidth=1.0)
+        for name in modalities:
+            if name in curve:
+                axes.plot(curve.index, curve[name], **styles[name])
+        axes.set_title(run.name, fontsize=TEXT_SIZE + 1, color=INK, loc="left")
+        if place % MOST_COLUMNS == 0:
+            axes.set_ylabel(label, fontsize=TEXT_SIZE, color=INK)
+    _legend(figure, [Line2D([], [], label=name, **style) for name, style in styles.items()])
+    return figure
+
+
+def run_curves(runs: Sequence[Run], quantities: Mapping[str, str], part: str = "") -> Figure | None:
+    """A panel a quantity, a line a run; None where no run logged any.
+
+    Args:
+        runs: in the order of their colours.
+        quantities: names in the history and their labels, with units.
+        part: which part of each quantity, "" for the whole.
+    """
+    logged = [name for name in quantities if any(part in run.curve(name) for run in runs)]
+    if not logged:
+        return None
+    figure, flat = curve_panels(len(logged), sharex=True)
+    for axes, name in zip(flat, logged, strict=True):
+        for index, run in enumerate(runs):
+            curve = run.curve(name)
+            if part in curve:
+                axes.plot(curve.index, curve[part], color=cycled(RUN_COLOURS, index), linewidth=1.6)
+        axes.set_title(quantities[name], fontsize=TEXT_SIZE + 1, color=INK, loc="left")
+    _legend(figure, _run_handles(runs, marked=False))
+    return figure
+
+
+def dice_by_subset(runs: Sequence[Run]) -> Figure:
+    """Dice in % of every subset and their average: rows subsets, panels regions, marks runs (Table 3)."""
+    study = runs[0].study
+    names = [*subset_names(study), AVERAGE_ROW]
+    rows = [*range(len(names) - 1), len(names) - 0.4]
+    regions = [*study.regions, AVERAGE_COLUMN]
+    figure, [[dots, *columns]] = panels(
+        1,
+        1 + len(regions),
+        (2.0 + 2.1 * len(regions), 0.27 * len(names) + 1.3),
+        sharey=True,
+        width_ratios=[0.36 * len(study.modalities), *[2.1] * len(regions)],
+    )
+    _dot_matrix(dots, names, study.modalities)
+    tables = [subset_table(run.scores, study) for run in runs]
+    for axes, region in zip(columns, regions, strict=True):
+        values = np.array([table[region] for table in tables])
+        known = np.isfinite(values).any(axis=0)
+        axes.hlines(
+            np.array(rows)[known],
+            values[:, known].min(axis=0),
+            values[:, known].max(axis=0),
+            color="#c3c8ce",
+            lw=2,
+        )
+        for index, row in enumerate(values):
+            axes.plot(
+                row,
+                rows,
+                cycled(RUN_MARKERS, index),
+                color=cycled(RUN_COLOURS, index),
+                markersize=6,
+                alpha=0.9,
+            )
+        axes.axhline(len(names) - 1.2, color=FAINT, linewidth=0.8)
+        axes.set_title(region, fontsize=TEXT_SIZE + 1, color=INK, loc="left")
+        axes.set_xlabel("Dice [%]", fontsize=TEXT_SIZE, color=INK)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.08)
+    dots.set_ylim(len(names), -0.7)
+    _legend(figure, _run_handles(runs, marked=True))
+    return figure
+
+
+def _dot_matrix(axes: Axes, names: Sequence[str], modalities: Sequence[str]) -> None:
+    """Which modalities each subset has, as the paper's filled and empty dots."""
+    for column, modality in enumerate(modalities):
+        for row, name in enumerate(names[:-1]):
+            inside = modality in name.split("+")
+            axes.plot(
+                column,
+                row,
+                "o",
+                markersize=6.5,
+                color=INK,
+                markerfacecolor=INK if inside else "white",
+                markeredgewidth=0.8,
+            )
+    axes.text(-0.4, len(names) - 0.4, names[-1], va="center", fontsize=TEXT_SIZE, color=INK, weight="bold")
+    axes.set_xlim(-0.6, len(modalities) - 0.4)
+    axes.set_xticks(range(len(modalities)), modalities, rotation=90)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False, labelleft=False)
+    axes.spines[:].set_visible(False)
+    axes.grid(visible=False)
+
+
+def missing_rates(runs: Sequence[Run]) -> Figure:
+    """Bars of the share in % of training cases that lack each modality; runs with equal rates share bars."""
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for index, run in enumerate(runs):
+        groups.setdefault(tuple(run.missing_rates), []).append(index)
+    modalities = runs[0].study.modalities
+    figure, [[axes]] = panels(1, 1, (1.2 + 1.1 * len(modalities) * (0.6 + 0.4 * len(groups)), 2.9))
+    width = 0.7 / len(groups)
+    for place, (rates, members) in enumerate(groups.items()):
+        colour = FAINT if len(groups) == 1 else cycled(RUN_COLOURS, members[0])
+        at = np.arange(len(modalities)) + (place - (len(groups) - 1) / 2) * width
+        label = "all runs" if len(groups) == 1 else ", ".join(runs[index].name for index in members)
+        bars = axes.bar(at, 100 * np.array(rates), width * 0.92, color=colour, label=label)
+        axes.bar_label(bars, fmt="%.0f", fontsize=TEXT_SIZE, color=INK, padding=2)
+    axes.set_xticks(range(len(modalities)), modalities)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("Missing in training [%]", fontsize=TEXT_SIZE, color=INK)
+    axes.grid(visible=False, axis="x")
+    if len(groups) > 1:
+        _legend(figure, axes.get_legend_handles_labels()[0])
+    return figure

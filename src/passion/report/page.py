@@ -1,0 +1,232 @@
+"""One self-contained HTML page that compares runs: tables, figures, settings; no network requests."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from passion.errors import InputError
+from passion.files import write_text
+from passion.report.results import Run, read_run
+from passion.report.tables import METRICS, case_counts
+from passion.report.views import by_subset, overview
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_CASES = 4
+"""Cases whose masks are shown."""
+
+LOSSES = {
+    "total": "Total loss",
+    "segmentation": "Segmentation loss",
+    "deep_supervision": "Deep supervision loss",
+    "validation_dice": "Validation Dice (0 to 1)",
+}
+RP_CAPTION = (
+    "Relative preference of each modality over training (the paper's Figure 6): above 0 a modality is "
+    "preferred, below 0 neglected; the closer the lines to 0, the more balanced the modalities."
+)
+BETA_CAPTION = "Weight β of each modality's pixel-wise distillation; it grows for neglected modalities."
+DICE_CAPTION = (
+    "Mean Dice over cases for every subset of modalities (a row, filled dots: modalities at hand). "
+    "Averages at the bottom."
+)
+MODALITY_LOSSES = {
+    "unimodal": "Uni-modal loss",
+    "pixel": "Pixel-wise distillation loss",
+    "semantic": "Semantic-wise distillation loss",
+    "gap": "Semantic gap D",
+    "delta": "Share of samples with δ = 1",
+}
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """A figure as the template shows it; `width` in CSS pixels at full size."""
+
+    uri: str
+    alt: str
+    caption: str
+    width: int
+    height: int
+
+
+def write_report(
+    runs: Sequence[Path], out: Path, notes: Sequence[str] = (), *, evaluation: str = "test-last"
+) -> None:
+    """Compare `runs` on one HTML page at `out`, written whole or not at all.
+
+    Args:
+        runs: run folders, evaluated, of one study.
+        out: the HTML file.
+        notes: what readers have to know; shown at the top.
+        evaluation: which evaluation of each run, {split}-{checkpoint}.
+
+    Raises:
+        InputError: no run, runs of different studies, a file that is missing or does not fit, or no
+            matplotlib or jinja2.
+    """
+    try:
+        import jinja2
+        import matplotlib  # noqa: F401 -- says early that the figures cannot be drawn
+    except ImportError as error:
+        raise InputError("report: needs matplotlib and jinja2; pip install 'passion[report]'") from error
+    read = _named_apart([read_run(folder, evaluation) for folder in runs], runs)
+    _check_one_study(read, runs)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    here = files("passion.report")
+    template = environment.from_string(here.joinpath("page.html").read_text(encoding="utf-8"))
+    style = here.joinpath("page.css").read_text(encoding="utf-8")
+    page = template.render(
+        style=style, notes=[*notes, *cautions(read)], evaluation=evaluation, **_content(read)
+    )
+    write_text(Path(out), page)
+
+
+def cautions(runs: Sequence[Run]) -> list[str]:
+    """Sentences on what makes the numbers of `runs` hard to compare; none where they are comparable."""
+    found = []
+    answered = [set(zip(run.scores["case"], run.scores["subset"], strict=True)) for run in runs]
+    if any(other != answered[0] for other in answered):
+        found.append("The runs were scored on different cases or subsets; their averages are not comparable.")
+    if any(
+        case_counts(run.scores, run.study).max() > case_counts(run.scores, run.study).min() for run in runs
+    ):
+        found.append(
+            "Not every case has every modality, so the subsets are averaged over different cases (see the "
+            "column “Cases”)."
+        )
+    found += [
+        f"The runs were evaluated with different settings of “{name}”."
+        for name in ("split", "checkpoint", "overlap")
+        if len({str(run.settings.get(name)) for run in runs}) > 1
+    ]
+    return found
+
+
+def _named_apart(runs: Sequence[Run], folders: Sequence[Path]) -> list[Run]:
+    """The runs, those of equal names called by as much of their folders as tells them apart."""
+    if not runs:
+        raise InputError("report: no run is given; give at least one run folder")
+    parts = [Path(folder).resolve().parts for folder in folders]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
+    raise InputError(f"report: {folders[0]} and others are given twice; give each run once")
+
+
+def _check_one_study(runs: Sequence[Run], folders: Sequence[Path]) -> None:
+    first = runs[0].study
+    for run, folder in zip(runs, folders, strict=True):
+        for what in ("modalities", "classes", "regions"):
+            if getattr(run.study, what) != getattr(first, what):
+                raise InputError(
+                    f"{folder}: its {what} ({', '.join(getattr(run.study, what))}) are not those of "
+                    f"{folders[0]} ({', '.join(getattr(first, what))}); compare runs of one study"
+                )
+
+
+def _content(runs: Sequence[Run]) -> dict[str, Any]:
+    """What the template shows, section by section."""
+    return {
+        "study": runs[0].study,
+        "names": [run.name for run in runs],
+        "metrics": METRICS,
+        "overview": overview(runs, ("dice", "hd95_pooled"), "Averages over all subsets of modalities"),
+        "overview_more": overview(runs, ("hd95", "hd95_reference"), "Distances by other conventions"),
+        "dice_table": by_subset(runs, "dice"),
+        "distance_tables": [by_subset(runs, metric) for metric in METRICS if metric != "dice"],
+        **_figures(runs),
+        "runs": [_facts(run) for run in runs],
+    }
+
+
+def _figures(runs: Sequence[Run]) -> dict[str, Any]:
+    # Imported here because matplotlib is optional.
+    from passion.report import figures, masks
+
+    names = ", ".join(run.name for run in runs)
+    balance = [
+        (figures.modality_curves(runs, "preference", "Relative preference RP", 0.0), RP_CAPTION),
+        (figures.modality_curves(runs, "beta", "Gradient weight β", 1.0), BETA_CAPTION),
+    ]
+    losses = [(figures.run_curves(runs, LOSSES), "Loss terms over epochs, without a unit.")]
+    losses += [
+        (figures.modality_curves(runs, quantity, label), f"{label} of each modality.")
+        for quantity, label in MODALITY_LOSSES.items()
+    ]
+    cases = masks.shared_cases(runs)[:MOST_CASES]
+    return {
+        "dice_figure": _figure_view(
+            figures.dice_by_subset(runs),
+            f"Mean Dice in percent of {names} for every subset of modalities.",
+            DICE_CAPTION,
+        ),
+        "balance": [
+            _figure_view(figure, f"{caption} Runs: {names}.", caption)
+            for figure, caption in balance
+            if figure
+        ],
+        "losses": [
+            _figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in losses if figure
+        ],
+        "masks": [
+            _figure_view(
+                masks.mask_figure(runs, case),
+                f"A slice of case {case}: image, reference and the masks of {names} from growing subsets.",
+                f"Case {case}.",
+                "png",
+            )
+            for case in cases
+        ],
+        "rates_figure": _figure_view(
+            figures.missing_rates(runs),
+            f"Bars of the share of training cases that lack each modality, for {names}.",
+            "Share of the training cases in which each modality is missing.",
+        ),
+    }
+
+
+def _figure_view(figure: "Figure", alt: str, caption: str, kind: str = "svg") -> FigureView:
+    from passion.report.figures import image_uri
+
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    return FigureView(image_uri(figure, kind), alt, caption, width, height)
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What the template says about one run."""
+    seconds = run.curve("seconds")
+    epochs = run.history["epoch"].nunique()
+    facts = {
+        "Method": _named(run.config, "objective"),
+        "Network": _named(run.config, "network"),
+        "Training cases": str(len(run.presence)),
+        "Epochs": str(epochs),
+    }
+    if "" in seconds:
+        facts["Training time"] = f"{seconds[''].sum() / 60:.1f} min"
+    counts, rates = run.presence.sum(), run.missing_rates
+    return {
+        "name": run.name,
+        "facts": {name: value for name, value in facts.items() if value},
+        "rates": [(name, int(counts[name]), f"{100 * rates[name]:.1f}") for name in run.study.modalities],
+        "settings": {
+            name: len(value) if isinstance(value, list) else value for name, value in run.settings.items()
+        },
+        "versions": run.versions,
+        "config": yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True),
+    }
+
+
+def _named(config: Mapping[str, Any], part: str) -> str:
+    """The `name` of a part of the configuration, "" where it has none."""
+    section = config.get(part)
+    return str(section.get("name", "")) if isinstance(section, Mapping) else str(section or "")

@@ -1,0 +1,237 @@
+"""A run folder, read back: what was trained, how it went, and how it scored."""
+
+import json
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+
+from passion.data.study import Study
+from passion.errors import InputError
+
+SCORES = ("dice", "hd95_pooled", "hd95", "hd95_reference")
+"""Columns of `scores.csv` that are reported: Dice in [0, 1], distances in mm."""
+
+EXAMPLE_KEY = re.compile(r"(?P<case>.+)/(?P<kind>image|prediction|reference|pixel_mm)(/(?P<part>[^/]+))?")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One slice of one case, rows from top to bottom as shown.
+
+    Args:
+        images: intensities (H, W) by modality, only those that the case has.
+        reference: class indices (H, W).
+        predictions: class indices (H, W) by subset.
+        pixel_mm: height and width of a pixel in mm.
+    """
+
+    images: Mapping[str, NDArray[np.float32]]
+    reference: NDArray[np.uint8]
+    predictions: Mapping[str, NDArray[np.uint8]]
+    pixel_mm: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one training run and one evaluation of it left on disk.
+
+    Args:
+        name: for people; the folder's name.
+        study: modalities, classes and regions.
+        config: the resolved configuration.
+        versions: of the software that trained it.
+        presence: training cases x modalities, True where a case has a modality.
+        history: rows of epoch, quantity, part, value; `part` is "" or a modality or a region.
+        scores: rows of case, subset, region and the SCORES.
+        settings: of the evaluation.
+        evaluation: its folder.
+    """
+
+    name: str
+    study: Study
+    config: Mapping[str, Any]
+    versions: Mapping[str, str]
+    presence: pd.DataFrame
+    history: pd.DataFrame
+    scores: pd.DataFrame
+    settings: Mapping[str, Any]
+    evaluation: Path
+
+    @property
+    def missing_rates(self) -> "pd.Series[float]":
+        """Share of the training cases that lack each modality, in [0, 1]."""
+        return 1.0 - self.presence.mean()
+
+    def curve(self, quantity: str) -> pd.DataFrame:
+        """The logged values of `quantity`: epochs x parts; no columns where it was not logged."""
+        rows = self.history[self.history["quantity"] == quantity]
+        return rows.pivot_table(index="epoch", columns="part", values="value", aggfunc="last", sort=False)
+
+    @cached_property
+    def examples(self) -> Mapping[str, Example]:
+        """The stored slices by case, read when first asked for; empty where the evaluation stored none.
+
+        Raises:
+            InputError: the file is damaged, or a slice lacks its reference or its pixel size.
+        """
+        path = self.evaluation / "examples.npz"
+        return _examples(path) if path.exists() else {}
+
+
+def subset_names(study: Study) -> list[str]:
+    """All 2^M - 1 subsets as result files write them, by size, then in the study's order (Table 3)."""
+    sizes = range(1, len(study.modalities) + 1)
+    return ["+".join(names) for size in sizes for names in combinations(study.modalities, size)]
+
+
+def read_run(folder: Path, evaluation: str = "test-last") -> Run:
+    """Read the run in `folder` and its evaluation `evaluation/{evaluation}` ({split}-{checkpoint}).
+
+    Raises:
+        InputError: a file is missing or does not fit; the line names it and the remedy.
+    """
+    folder = Path(folder)
+    train = "give a folder that `passion train` has written"
+    again = f"run `passion evaluate {folder}` again"
+    scored = folder / "evaluation" / evaluation
+    if not (folder / "config.yaml").is_file():
+        raise InputError(f"{folder}: not a run folder, config.yaml is missing; {train}")
+    study = _study(folder / "study.json", train)
+    return Run(
+        name=folder.resolve().name,
+        study=study,
+        config=_config(folder / "config.yaml", train),
+        versions=_json(folder / "versions.json", train),
+        presence=_presence(folder / "presence.csv", study, train),
+        history=_table(folder / "history.csv", ("quantity", "part"), ("epoch", "value"), train),
+        scores=_scores(scored / "scores.csv", study, f"run `passion evaluate {folder}` first", again),
+        settings=_json(scored / "settings.json", again),
+        evaluation=scored,
+    )
+
+
+def _unfit(path: Path, problem: object, remedy: str) -> InputError:
+    return InputError(f"{path}: {' '.join(str(problem).split())}; {remedy}")
+
+
+def _text(path: Path, remedy: str) -> str:
+    if not path.is_file():
+        raise InputError(f"{path} is missing; {remedy}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise _unfit(path, f"not a text file ({error.reason})", remedy) from error
+
+
+def _json(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        value = json.loads(_text(path, remedy))
+    except json.JSONDecodeError as error:
+        raise _unfit(path, f"not JSON ({error})", remedy) from error
+    if not isinstance(value, dict):
+        raise _unfit(path, f"holds a {type(value).__name__}, not names with values", remedy)
+    return value
+
+
+def _config(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(_text(path, remedy))
+    except yaml.YAMLError as error:
+        raise _unfit(path, f"not YAML ({error})", remedy) from error
+    if not isinstance(value, dict):
+        raise _unfit(path, f"holds a {type(value).__name__}, not names with values", remedy)
+    return value
+
+
+def _study(path: Path, remedy: str) -> Study:
+    value = _json(path, remedy)
+    try:
+        return Study.from_dict(value)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _unfit(path, f"does not describe a study ({error!r})", remedy) from error
+
+
+def _table(path: Path, words: Sequence[str], numbers: Sequence[str], remedy: str) -> pd.DataFrame:
+    """The named columns of a CSV file, `numbers` as floats (NaN where empty)."""
+    _text(path, remedy)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise _unfit(path, f"not a table ({error})", remedy) from error
+    missing = [name for name in (*words, *numbers) if name not in table.columns]
+    if missing:
+        raise _unfit(path, f"has no column {missing[0]!r}", remedy)
+    for name in numbers:
+        try:
+            table[name] = pd.to_numeric(table[name].replace("", "nan")).astype(float)
+        except ValueError as error:
+            raise _unfit(path, f"column {name!r} has a value that is no number ({error})", remedy) from error
+    return table[[*words, *numbers]]
+
+
+def _presence(path: Path, study: Study, remedy: str) -> pd.DataFrame:
+    table = _table(path, ("case",), study.modalities, remedy).set_index("case")
+    if table.empty:
+        raise _unfit(path, "has no cases", remedy)
+    if not table.isin([0, 1]).to_numpy().all():
+        raise _unfit(path, "has a value that is neither 0 nor 1", remedy)
+    return table.astype(bool)
+
+
+def _scores(path: Path, study: Study, first: str, again: str) -> pd.DataFrame:
+    if not path.is_file():
+        raise InputError(f"{path} is missing; {first}")
+    keys = ["case", "subset", "region"]
+    table = _table(path, keys, SCORES, again)
+    if table.empty:
+        raise _unfit(path, "has no scores", again)
+    for column, known in (("subset", subset_names(study)), ("region", list(study.regions))):
+        unknown = [name for name in table[column].unique() if name not in known]
+        if unknown:
+            raise _unfit(
+                path, f"the {column} {unknown[0]!r} is none of the study's ({', '.join(known)})", again
+            )
+    if table.duplicated(keys).any():
+        case, subset, region = table.loc[table.duplicated(keys), keys].iloc[0]
+        raise _unfit(path, f"scores case {case!r}, subset {subset!r}, region {region!r} twice", again)
+    if not table["dice"].between(0, 1).all():
+        raise _unfit(path, "has a Dice outside [0, 1]", again)
+    return table
+
+
+def _examples(path: Path) -> dict[str, Example]:
+    remedy = f"run `passion evaluate {path.parents[2]}` again"
+    found: dict[str, dict[str, dict[str, NDArray[Any]]]] = {}
+    try:
+        with np.load(path) as arrays:
+            for key in arrays.files:
+                match = EXAMPLE_KEY.fullmatch(key)
+                if match is None:
+                    raise _unfit(path, f"has an unknown entry {key!r}", remedy)
+                kinds = found.setdefault(match["case"], {})
+                kinds.setdefault(match["kind"], {})[match["part"] or ""] = arrays[key]
+    except (OSError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        raise _unfit(path, f"not a file of arrays ({error})", remedy) from error
+    examples = {}
+    for case, kinds in found.items():
+        if not {"reference", "pixel_mm"} <= kinds.keys():
+            raise _unfit(path, f"case {case!r} lacks its reference or pixel_mm", remedy)
+        height_mm, width_mm = (float(length) for length in kinds["pixel_mm"][""])
+        examples[case] = Example(
+            images=kinds.get("image", {}),
+            reference=kinds["reference"][""],
+            predictions=kinds.get("prediction", {}),
+            pixel_mm=(height_mm, width_mm),
+        )
+    return examples

@@ -1,0 +1,157 @@
+"""The paper's tables from tidy scores: means over cases first, then over subsets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from passion.data.study import Study
+from passion.report.results import Run, subset_names
+
+AVERAGE_ROW = "Average"
+AVERAGE_COLUMN = "Avg."
+NOTHING = "—"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a column of the scores is shown.
+
+    Args:
+        label: heading, with the unit.
+        scale: shown value = scale * stored value.
+        higher_is_better: which end is the best.
+        meaning: one sentence.
+    """
+
+    label: str
+    scale: float
+    higher_is_better: bool
+    meaning: str
+
+
+METRICS = {
+    "dice": Metric("DSC [%]", 100.0, True, "Dice of whole cases; 100 where both masks are empty."),
+    "hd95_pooled": Metric(
+        "HD [mm]",
+        1.0,
+        False,
+        "The paper's HD: the 95th percentile of the surface distances of both directions together; "
+        "the diagonal of the image where exactly one mask is empty, 0 where both are.",
+    ),
+    "hd95": Metric(
+        "HD95 [mm]",
+        1.0,
+        False,
+        "The larger of the two directions' 95th percentiles; empty masks as in HD.",
+    ),
+    "hd95_reference": Metric(
+        "HD, empty = 1 mm [mm]",
+        1.0,
+        False,
+        "HD as the authors' code has it: 1 mm where exactly one mask is empty, which flatters empty "
+        "predictions. Only for a comparison with published numbers.",
+    ),
+}
+
+
+def subset_table(scores: pd.DataFrame, study: Study, metric: str = "dice") -> pd.DataFrame:
+    """Mean over cases of `metric` for each subset and region (the paper's Table 3, transposed).
+
+    Args:
+        scores: rows of case, subset, region and the metrics.
+        study: gives the order of subsets and regions.
+        metric: a column of `scores`; Dice is shown in %, distances in mm.
+
+    Returns:
+        One row a subset, by size, then in the study's order, and a last row "Average", the mean of the rows
+        above; one column a region and "Avg.", their mean. NaN where no case could answer a subset; such a
+        row is left out of the average.
+    """
+    means = scores.pivot_table(index="subset", columns="region", values=metric)
+    table = means.reindex(index=subset_names(study), columns=list(study.regions)) * METRICS[metric].scale
+    table[AVERAGE_COLUMN] = table.mean(axis=1, skipna=False)
+    table.loc[AVERAGE_ROW] = table.mean()
+    return table.rename_axis(index="subset", columns="region")
+
+
+def comparison_table(runs: Sequence[Run], metrics: Sequence[str] = tuple(METRICS)) -> pd.DataFrame:
+    """Means over all subsets, one row a run (the layout of the paper's Table 1).
+
+    Returns:
+        Columns (metric, region or "Avg."), labelled with units; Dice in %, distances in mm.
+    """
+    rows = {
+        run.name: pd.concat(
+            {METRICS[m].label: subset_table(run.scores, run.study, m).loc[AVERAGE_ROW] for m in metrics}
+        )
+        for run in runs
+    }
+    return pd.DataFrame(rows).T.rename_axis(index="run")
+
+
+def side_by_side(runs: Sequence[Run], metric: str = "dice") -> pd.DataFrame:
+    """The subset tables of several runs of one study, columns (region or "Avg.", run)."""
+    tables = {run.name: subset_table(run.scores, run.study, metric) for run in runs}
+    regions = [*runs[0].study.regions, AVERAGE_COLUMN]
+    columns = {(region, name): table[region] for region in regions for name, table in tables.items()}
+    return pd.DataFrame(columns)
+
+
+def case_counts(scores: pd.DataFrame, study: Study) -> "pd.Series[int]":
+    """How many cases answer each subset."""
+    return scores.groupby("subset")["case"].nunique().reindex(subset_names(study), fill_value=0)
+
+
+def format_subset(subset: str, study: Study) -> str:
+    """A dot for each modality, filled where the subset has it, as in the paper's Table 3.
+
+    >>> from passion.data.sources.brats import BRATS2020
+    >>> format_subset("t1c+t2", BRATS2020)
+    '○ ● ○ ●'
+    """
+    inside = subset.split("+")
+    return " ".join("●" if name in inside else "○" for name in study.modalities)
+
+
+def format_value(value: float) -> str:
+    """Two decimals; a dash where there is no value.
+
+    >>> format_value(70.708), format_value(float("nan"))
+    ('70.71', '—')
+    """
+    return NOTHING if np.isnan(value) else f"{value:.2f}"
+
+
+def print_table(
+    table: pd.DataFrame, title: str, study: Study | None = None, console: Console | None = None
+) -> None:
+    """Print a table of this module to the terminal.
+
+    Args:
+        table: two levels of columns are printed as one table for each first level, so that each fits.
+        title: stands above.
+        study: given for a subset table, its subsets are shown with dots too.
+        console: where to; standard output by default.
+    """
+    console = console or Console()
+    if table.columns.nlevels == 2:
+        for group in table.columns.unique(0):
+            print_table(table.loc[:, [group]].droplevel(0, axis=1), f"{title}: {group}", study, console)
+        return
+    shown = Table(title=title, title_justify="left", title_style="bold")
+    if study is not None:
+        shown.add_column(" ".join(study.modalities), no_wrap=True)
+    shown.add_column(str(table.index.name), overflow="fold")
+    for column in table.columns:
+        shown.add_column(str(column), justify="right", no_wrap=True)
+    for name, values in zip(table.index.astype(str), table.to_numpy(dtype=float), strict=True):
+        last = name == AVERAGE_ROW
+        if last:
+            shown.add_section()
+        dots = [] if study is None else ["" if last else format_subset(name, study)]
+        shown.add_row(*dots, name, *map(format_value, values), style="bold" if last else None)
+    console.print(shown)

@@ -1,0 +1,36 @@
+"""What a training run can be told."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a network is trained; the defaults are the paper's settings for BraTS2020.
+
+    Args:
+        epochs: passes over the training cases.
+        learning_rate: of AdamW at the start.
+        weight_decay: of AdamW.
+        amsgrad: the AMSGrad variant (as in the published code).
+        power: the learning rate of epoch e is learning_rate (1 - e / epochs)^power.
+        precision: "32-true", or "bf16-mixed" for bf16 in the network; the losses are always computed in fp32.
+        seed: of initial weights, order, patches, augmentation and dropout.
+        validate_every: epochs between validations over all subsets; 0: never.
+        preference_every: steps between measurements of relative preference where the objective does not measure
+            it itself; 0: never.
+        accelerator: Lightning's: auto, cpu, gpu, ...
+        devices: how many processes or devices.
+    """
+
+    epochs: int = 300
+    learning_rate: float = 2e-4
+    weight_decay: float = 1e-4
+    amsgrad: bool = True
+    power: float = 0.9
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    seed: int = 0
+    validate_every: int = 10
+    preference_every: int = 10
+    accelerator: str = "auto"
+    devices: int = 1
