@@ -4,6 +4,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor
 
+from passion.errors import InputError
 from passion.networks.contract import Segmenter
 
 OVERLAP = 0.5
@@ -52,3 +53,24 @@ def segment(
     )
     by_subset = probabilities.view(count, -1, *images.shape[2:])
     return by_subset.argmax(1).to(torch.uint8).cpu()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `name` means; "auto" is a GPU where there is one.
+
+    Raises:
+        InputError: no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: is not to be had here; use auto or cpu") from error
+    return device
+
+
+def rows_at_once(device: torch.device) -> int:
+    """How many subsets to decode together: few on a CPU, whose caches are small, many on a GPU."""
+    return 3 if device.type == "cpu" else 16

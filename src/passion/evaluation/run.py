@@ -1,0 +1,61 @@
+"""Scoring a run folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import torch
+
+from passion.data.loading import WholeCase, WholeCases
+from passion.data.split import read_split
+from passion.data.store import PreparedStudy
+from passion.data.study import Study
+from passion.errors import InputError
+from passion.evaluation.subsets import evaluate
+from passion.experiment import CheckpointName, load_run, versions
+from passion.files import write_json
+from passion.inference import OVERLAP, choose_device, rows_at_once
+from passion.parallel import track
+
+
+def evaluate_run(
+    run: Path,
+    checkpoint: CheckpointName,
+    part: Literal["val", "test"],
+    prepared: Path | None,
+    device: str,
+) -> tuple[pd.DataFrame, Study, Path]:
+    """Score a run on every subset and write `evaluation/{part}-{checkpoint}` in its folder.
+
+    Args:
+        run: folder of the run.
+        checkpoint: "last" or "best".
+        part: of the run's split.
+        prepared: folder of the prepared study; None: where the run was trained.
+        device: "auto", or a name that PyTorch knows.
+
+    Returns:
+        The scores (see `passion.evaluation.subsets.evaluate`), the study and the folder written to.
+
+    Raises:
+        InputError: no such run, checkpoint, study or case.
+    """
+    where = choose_device(device)
+    trained = load_run(run, checkpoint, where)
+    study = PreparedStudy.open(prepared or trained.configuration.data.prepared)
+    if study.study != trained.study:
+        raise InputError(f"{study.folder}: holds {study.study.name}, the run was trained on {trained.study.name}")
+    cases = WholeCases(study, read_split(run / "split.csv", study.cases)[part])
+
+    def scored() -> Iterator[WholeCase]:
+        yield from track((cases[index] for index in range(len(cases))), len(cases), "Evaluating")
+
+    folder = run / "evaluation" / f"{part}-{checkpoint}"
+    scores = evaluate(trained.network, scored(), trained.study, where, rows_at_once(where), folder)
+    settings = {
+        "split": part, "checkpoint": checkpoint, "epoch": trained.epoch, "overlap": OVERLAP, "cases": len(cases),
+        "device": str(where), **versions(),
+    }  # fmt: skip
+    write_json(folder / "settings.json", settings)
+    return scores, trained.study, folder
