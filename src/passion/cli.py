@@ -27,8 +27,10 @@ def phantom_brain(out: Path, *, cases: int = 60, size: Size = 80, seed: int = 0)
         seed: of everything; the same seed gives the same bytes.
     """
     from passion.data.phantom.brain import write_study
+    from passion.parallel import track
 
-    write_study(out, cases, size, seed)
+    write_study(out, cases, size, seed, lambda numbers: track(numbers, cases, "Writing phantoms"))
+    say(f"{out}: {cases} cases")
 
 
 def inspect(raw: Path, *, json: bool = False, workers: int = 2) -> int:
@@ -174,7 +176,7 @@ def evaluate(
 
     scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device)
     for metric, title in (("dice", "Dice in %"), ("hd95_pooled", "HD95 in mm, pooled as in the paper, honest where empty")):
-        print_table(subset_table(scores, study, metric), f"{run.name}: {title}")
+        print_table(subset_table(scores, study, metric), f"{run.name}: {title}", study)
     say(f"{folder}: scores of each case in scores.csv")
 
 

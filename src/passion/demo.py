@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from passion.cli import draw_missing, prepare, say, split
-from passion.data.phantom.brain import write_study
+from passion.cli import draw_missing, phantom_brain, prepare, say, split
 from passion.evaluation.run import evaluate_run
 from passion.experiment import Configuration, DataSettings, checkpoint_path, train
 from passion.report.page import write_report
@@ -67,7 +66,7 @@ def run_demo(out: Path, scale: str, seed: int) -> None:
     raw, prepared, split_file, presence = (
         out / name for name in ("raw", "prepared", "split.csv", "presence.csv")
     )
-    write_study(raw, chosen.cases, chosen.size, seed)
+    phantom_brain(raw, cases=chosen.cases, size=chosen.size, seed=seed)
     split(raw, out=split_file, seed=seed)
     draw_missing(raw, split=split_file, rates=RATES, out=presence, seed=seed)
     prepare(raw, prepared)

@@ -41,19 +41,19 @@ def parse(name: str, function: Callable[..., Any], words: Sequence[str]) -> dict
 
 
 def _parse_plain(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
-    parser.add_function_arguments(function, as_group=False)
+    parser.add_function_arguments(function, as_group=False, as_positional=True)
     return dict(vars(parser.parse_args(words)))
 
 
 def _parse_report(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
     parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluated runs")
-    parser.add_function_arguments(function, as_group=False, skip={"runs"})
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"runs"})
     return dict(vars(parser.parse_args(words)))
 
 
 def _parse_predict(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
     modalities = _modalities_of_run(words)
-    parser.add_function_arguments(function, as_group=False, skip={"images"})
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"images"})
     for modality in modalities:
         parser.add_argument(f"--{modality}", type=Path, metavar="FILE", help="NIfTI file of this modality")
     arguments = dict(vars(parser.parse_args(words)))
@@ -83,7 +83,7 @@ def _parse_train(parser: Parser, function: Callable[..., Any], words: list[str])
     words = _with_configuration_of_run(words)
     names = _chosen_names(words)
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
-    parser.add_function_arguments(function, as_group=False, skip={"configuration"})
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"configuration"})
     parser.add_class_arguments(DataSettings, "data")
     parser.add_class_arguments(TrainingSettings, "training")
     for group, cls, skip in (

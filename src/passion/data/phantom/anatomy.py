@@ -1,8 +1,8 @@
 """Healthy brains: the MNI152 tissue maps, bent to a new shape for each case.
 
-Anatomy is that of the ICBM 2009a nonlinear symmetric template (Fonov et al. 2011, NeuroImage 54(1)), as packaged
-by nilearn. Coordinates of the atlas are voxel indices of its cropped maps, which are millimetres; axes point to
-the right, to the front and upwards.
+Anatomy is that of the ICBM 2009a nonlinear symmetric template (Fonov et al. 2011, NeuroImage 54(1)), as
+packaged by nilearn. Coordinates of the atlas are voxel indices of its cropped maps, which are millimetres;
+axes point to the right, to the front and upwards.
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Grid:
 
     @property
     def affine(self) -> NDArray[np.float64]:
-        """Voxel index to mm as in BraTS, shape (4, 4): x and y run backwards, voxel (0, Y-1, 0) is the origin."""
+        """Voxel index to mm as in BraTS, shape (4, 4): x and y run backwards from (0, (Y-1) voxel_mm, 0)."""
         affine = np.diag([-self.voxel_mm, -self.voxel_mm, self.voxel_mm, 1.0])
         affine[1, 3] = (self.shape[1] - 1) * self.voxel_mm
         return affine
@@ -73,7 +73,7 @@ class Grid:
 
 
 def grid_of(size: str | int) -> Grid:
-    """The grid called `size`: "full" is BraTS's, a number n is a cube of n voxels an edge that holds the brain.
+    """The grid called `size`: "full" is BraTS's, a number n is a cube of n voxels an edge around the brain.
 
     Raises:
         InputError: neither "full" nor a whole number of at least 32.
@@ -170,14 +170,15 @@ def _tumour_seeds(white: Field) -> NDArray[np.int64]:
     brainstem = (np.abs(x) < BRAINSTEM_HALF_WIDTH_MM) & (z < BRAINSTEM_TOP_MM)
     cerebellum = (y < CEREBELLUM_FRONT_MM) & (z < CEREBELLUM_TOP_MM)
     cerebrum = (z > SEED_HEIGHT_MM[0]) & (z < SEED_HEIGHT_MM[1]) & ~brainstem & ~cerebellum
-    return seeds[cerebrum]
+    inside: NDArray[np.int64] = seeds[cerebrum]
+    return inside
 
 
 def _ventricle_distance(csf: Field, depth_mm: NDArray[np.float64]) -> Field:
     """Distance to the lateral ventricles in mm: the largest body of CSF deep in the brain."""
     bodies, _ = ndimage.label((csf > 0.5) & (depth_mm > VENTRICLE_DEPTH_MM))
     largest = int(np.bincount(bodies.ravel())[1:].argmax()) + 1
-    found = ndimage.find_objects(bodies == largest)[0]
+    found = ndimage.find_objects((bodies == largest).astype(np.int8))[0]
     near = tuple(slice(side.start - VENTRICLE_REACH_MM, side.stop + VENTRICLE_REACH_MM) for side in found)
     distance = np.full(csf.shape, VENTRICLE_REACH_MM, dtype=np.float32)
     distance[near] = np.minimum(ndimage.distance_transform_edt(bodies[near] != largest), VENTRICLE_REACH_MM)
@@ -214,7 +215,7 @@ def combine(matrix: NDArray[np.float64], axes: list[Field]) -> list[Field]:
 def draw_coordinates(
     atlas: Atlas, rotation: NDArray[np.float64], grid: Grid, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Where each voxel of the new brain lies in the atlas, shape (3, X, Y, Z): an affine map and smooth bends."""
+    """Where each voxel of a new brain lies in the atlas, shape (3, X, Y, Z): affine, then smooth bends."""
     scale = rng.normal(SCALE_MEAN, SCALE_SD) * rng.normal(1.0, AXIS_SCALE_SD, 3)
     coordinates = np.stack(combine(rotation * scale, centred_axes(grid.shape, grid.voxel_mm)))
     for axis, count in enumerate(atlas.white.shape):

@@ -10,7 +10,7 @@ SPACING_PER_CORRELATION = 0.75
 """Distance of the control points, as a part of the correlation length."""
 
 BASIS_POWER = 151 / 315
-"""Mean over one knot of the sum of the squared cubic B-spline weights: the variance that one axis leaves over."""
+"""Mean over one knot of the sum of the squared cubic B-spline weights: the variance that one axis keeps."""
 
 
 def spline_basis(count: int, spacing: float, offset: float) -> NDArray[np.float32]:
@@ -58,15 +58,17 @@ def rician(image: Field, sd: float, rng: np.random.Generator) -> Field:
     """Magnitude of `image` after complex Gaussian noise of standard deviation `sd`: |image + n1 + i n2|."""
     real = image + np.float32(sd) * rng.standard_normal(image.shape, dtype=np.float32)
     imaginary = np.float32(sd) * rng.standard_normal(image.shape, dtype=np.float32)
-    return np.hypot(real, imaginary)
+    magnitude: Field = np.hypot(real, imaginary)
+    return magnitude
 
 
 def even_uniforms(seed: int, index: int, dims: int) -> NDArray[np.float64]:
-    """Point `index` of a sequence that fills the unit cube evenly, shifted at random by `seed`; shape (dims,).
+    """Point `index` of a sequence that fills the unit cube evenly, shifted by `seed`; shape (dims,).
 
-    Each point alone is uniform over the seeds; the first N points together leave no part of the cube empty, so
-    that a study of few cases resembles the population. Additive recurrence on the powers of the generalised
-    golden ratio, x^(dims + 1) = x + 1 (Roberts 2018, "The unreasonable effectiveness of quasirandom sequences").
+    Each point alone is uniform over the seeds; the first N points together leave no part of the cube empty,
+    so that a study of few cases resembles the population. Additive recurrence on the powers of the
+    generalised golden ratio, x^(dims + 1) = x + 1 (Roberts 2018, "The unreasonable effectiveness of
+    quasirandom sequences").
 
     >>> np.histogram([even_uniforms(0, i, 3)[0] for i in range(40)], bins=4, range=(0, 1))[0].tolist()
     [10, 10, 10, 10]
