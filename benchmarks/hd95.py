@@ -24,9 +24,7 @@ SPACING_MM = (1.0, 1.0, 1.0)
 TOLERANCE_MM = 1e-6
 
 
-def blob(
-    rng: np.random.Generator, centre: tuple[int, ...], radius_mm: float, rough_mm: float
-) -> NDArray[np.bool_]:
+def blob(rng: np.random.Generator, centre: tuple[int, ...], radius_mm: float, rough_mm: float) -> NDArray[np.bool_]:
     """A ball whose surface is shifted in and out by smooth noise."""
     coarse = rng.standard_normal([size // 6 + 2 for size in SHAPE])
     zoom = [size / small for size, small in zip(SHAPE, coarse.shape, strict=True)]

@@ -16,9 +16,7 @@ from passion.errors import InputError
 
 def main() -> int:
     """Run the command line; 0 if all figures are within their limits, else 1."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=60)
     parser.add_argument("--size", default="80", help="full, or voxels an edge")
     parser.add_argument("--seed", type=int, default=0)

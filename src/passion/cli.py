@@ -175,7 +175,10 @@ def evaluate(
     from passion.report.tables import print_table, subset_table
 
     scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device)
-    for metric, title in (("dice", "Dice in %"), ("hd95_pooled", "HD95 in mm, pooled as in the paper, honest where empty")):
+    for metric, title in (
+        ("dice", "Dice in %"),
+        ("hd95_pooled", "HD95 in mm, pooled as in the paper, honest where empty"),
+    ):
         print_table(subset_table(scores, study, metric), f"{run.name}: {title}", study)
     say(f"{folder}: scores of each case in scores.csv")
 

@@ -63,9 +63,7 @@ def run_demo(out: Path, scale: str, seed: int) -> None:
         InputError: `out` holds something else.
     """
     chosen = SCALES[scale]
-    raw, prepared, split_file, presence = (
-        out / name for name in ("raw", "prepared", "split.csv", "presence.csv")
-    )
+    raw, prepared, split_file, presence = (out / name for name in ("raw", "prepared", "split.csv", "presence.csv"))
     phantom_brain(raw, cases=chosen.cases, size=chosen.size, seed=seed)
     split(raw, out=split_file, seed=seed)
     draw_missing(raw, split=split_file, rates=RATES, out=presence, seed=seed)

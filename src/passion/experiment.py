@@ -1,7 +1,9 @@
 """The composition root: from a configuration to objects, from a run folder to a network."""
 
 import inspect
+import logging
 import subprocess
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -228,9 +230,7 @@ def assemble(configuration: Configuration) -> Experiment:
     patches = TrainingPatches(
         prepared,
         presence,
-        PatchSettings(
-            network.patch_size, data.setting, data.augmentation if data.augment else None, settings.seed
-        ),
+        PatchSettings(network.patch_size, data.setting, data.augmentation if data.augment else None, settings.seed),
     )
     module = TrainingModule(network, objective, prepared.study, settings)
     return Experiment(prepared, split, presence, module, patches)
@@ -258,6 +258,7 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> None
     if not resume:
         _describe(experiment, configuration, out)
     data, settings = configuration.data, configuration.training
+    _quieten_lightning()
     trainer = Trainer(
         default_root_dir=out,
         accelerator=settings.accelerator,
@@ -298,6 +299,13 @@ def _check_unchanged(asked: Configuration, own: Configuration, out: Path) -> Non
                 f"--resume: {out} was trained with `{then.strip()}`, not `{now.strip()}`; leave the option out, or "
                 "start another run"
             )
+
+
+def _quieten_lightning() -> None:
+    """Its advice is for those who write loops, not for those who run ours."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
 
 
 def _callbacks(out: Path) -> list[Callback]:

@@ -17,9 +17,7 @@ def answerable(subsets: Tensor, present: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def segment(
-    network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor, rows_at_once: int = 3
-) -> Tensor:
+def segment(network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor, rows_at_once: int = 3) -> Tensor:
     """Segment one case as seen through each subset of its modalities.
 
     Windows have the network's patch size and overlap by one half; the probabilities of overlapping windows are
@@ -51,7 +49,7 @@ def segment(
     probabilities = sliding_window_inference(
         images, roi_size=network.patch_size, sw_batch_size=1, predictor=answer, overlap=OVERLAP
     )
-    by_subset = probabilities.view(count, -1, *images.shape[2:])
+    by_subset: Tensor = probabilities.view(count, -1, *images.shape[2:])
     return by_subset.argmax(1).to(torch.uint8).cpu()
 
 

@@ -41,7 +41,8 @@ class Presence:
     @property
     def inverse_presence(self) -> NDArray[np.float64]:
         """N / N_m of each modality, (M,)."""
-        return len(self.cases) / self.matrix.sum(0)
+        counts: NDArray[np.int64] = self.matrix.sum(0)
+        return len(self.cases) / counts
 
     def of(self, case: str) -> list[str]:
         """Names of the modalities of a case."""
@@ -54,7 +55,7 @@ class Presence:
         return Presence(tuple(cases), self.modalities, self.matrix[rows])
 
     def check(self, source: str | Path) -> "Presence":
-        """This matrix, if it can be trained with.
+        """The matrix itself, if it can be trained with.
 
         Raises:
             InputError: a case without a modality, or a modality that no case has.
@@ -110,7 +111,7 @@ def read_presence(path: Path, cases: Sequence[str], modalities: Sequence[str]) -
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise InputError(
-            f"{path}: case {names[row]!r}, modality {modalities[column]!r} is {entries.iat[row, column]!r}; "
+            f"{path}: case {names[row]!r}, modality {modalities[column]!r} is {entries.iloc[row, column]!r}; "
             "write 0 or 1"
         )
     return Presence(tuple(names), tuple(modalities), (entries == "1").to_numpy()).check(path)

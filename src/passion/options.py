@@ -13,7 +13,7 @@ NETWORK_FROM_STUDY = {"modalities", "classes", "spatial_dims", "patch_size", "un
 OBJECTIVE_FROM_STUDY = {"inverse_presence"}
 
 
-class Parser(ArgumentParser):
+class Parser(ArgumentParser):  # type: ignore[misc]
     """A parser that says what is wrong in one line, and knows `-o` as short for `--out`."""
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:

@@ -33,8 +33,7 @@ def print_inspection(found: Inspection) -> None:
     """Print what a raw study holds as tables, then its problems, a line each."""
     total = len(found.cases)
     modalities = [
-        (modality, str(count), f"{1 - count / total:.3f}")
-        for modality, count in found.presence_counts.items()
+        (modality, str(count), f"{1 - count / total:.3f}") for modality, count in found.presence_counts.items()
     ]
     _table(f"{found.study}: {total} cases", ["modality", "cases", "missing rate"], modalities)
     grids = Counter(
@@ -63,9 +62,7 @@ def print_rates(asked: Sequence[float], drawn: Presence, out: Path) -> None:
     """Print asked and realised missing rates."""
     rows = [
         (modality, f"{wanted:.3f}", f"{got:.3f}", str(count))
-        for (modality, got), wanted, count in zip(
-            drawn.missing_rates.items(), asked, drawn.matrix.sum(0), strict=True
-        )
+        for (modality, got), wanted, count in zip(drawn.missing_rates.items(), asked, drawn.matrix.sum(0), strict=True)
     ]
     title = f"{out}: {len(drawn.cases)} training cases"
     _table(title, ["modality", "asked rate", "realised rate", "cases"], rows)

@@ -21,9 +21,7 @@ def track(items: Iterable[Item], total: int, description: str) -> Iterator[Item]
         yield from progress.track(items, total=total, description=description)
 
 
-def map_each(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int, description: str
-) -> list[Result]:
+def map_each(function: Callable[[Item], Result], items: Sequence[Item], workers: int, description: str) -> list[Result]:
     """`function` of every item, in order, worked out by `workers` processes (none: in this one).
 
     Raises:

@@ -17,9 +17,7 @@ from passion.files import replacing
 from passion.inference import choose_device, segment
 
 
-def predict_files(
-    run: Path, images: Mapping[str, Path], out: Path, checkpoint: CheckpointName, device: str
-) -> str:
+def predict_files(run: Path, images: Mapping[str, Path], out: Path, checkpoint: CheckpointName, device: str) -> str:
     """Segment the case whose modalities are given and write it with the study's label codes.
 
     The result has the shape, affine and header of the input.

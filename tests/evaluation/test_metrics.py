@@ -42,9 +42,7 @@ def blobs(rng: np.random.Generator, shape: tuple[int, ...], share: float) -> NDA
     return mask
 
 
-def random_pairs(
-    shape: tuple[int, ...], count: int = 12
-) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+def random_pairs(shape: tuple[int, ...], count: int = 12) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """Unrelated masks, nearly equal masks and masks of very different size; none empty."""
     rng = np.random.default_rng([count, *shape])
     pairs = []
@@ -74,16 +72,11 @@ def brute_border(mask: NDArray[np.bool_]) -> list[tuple[int, ...]]:
     return border
 
 
-def brute_directed(
-    first: NDArray[np.bool_], second: NDArray[np.bool_], spacing_mm: tuple[float, ...]
-) -> list[float]:
+def brute_directed(first: NDArray[np.bool_], second: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> list[float]:
     """Distance in mm of each border voxel of `first` to the nearest border voxel of `second`."""
     scale = np.array(spacing_mm)
     goals = np.array(brute_border(second)) * scale
-    return [
-        float(np.sqrt(((goals - np.array(place) * scale) ** 2).sum(axis=1)).min())
-        for place in brute_border(first)
-    ]
+    return [float(np.sqrt(((goals - np.array(place) * scale) ** 2).sum(axis=1)).min()) for place in brute_border(first)]
 
 
 def single(shape: tuple[int, ...], *places: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -124,9 +117,7 @@ def test_translated_plate_scores_the_way_it_went(shift: tuple[int, ...]) -> None
 
 
 @pytest.mark.parametrize(("shape", "spacing_mm"), GRIDS)
-def test_no_translation_of_both_masks_changes_a_score(
-    shape: tuple[int, ...], spacing_mm: tuple[float, ...]
-) -> None:
+def test_no_translation_of_both_masks_changes_a_score(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> None:
     for first, second in random_pairs(shape, count=4):
         before = surface_scores(first, second, spacing_mm)
         padding = [(axis + 1, 5) for axis in range(len(shape))]

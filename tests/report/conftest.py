@@ -20,9 +20,7 @@ SUBSETS = ["+".join(names) for size in range(1, 5) for names in combinations(MOD
 EPOCHS = 60
 
 
-def write_run(
-    folder: Path, method: str, seed: int, cases: int = 4, absent: dict[str, str] | None = None
-) -> Path:
+def write_run(folder: Path, method: str, seed: int, cases: int = 4, absent: dict[str, str] | None = None) -> Path:
     """A run of `method`; `absent` names a modality that a test case lacks."""
     draw = np.random.default_rng(seed)
     absent = absent or {}
@@ -73,9 +71,7 @@ def _scores(names: list[str], method: str, absent: dict[str, str], draw: np.rand
                 continue
             for region, alone in DICE.items():
                 gain = 0.0 if method == "baseline" else 0.03
-                dice = (
-                    max(alone[name] for name in members) + 0.03 * len(members) + gain + 0.03 * draw.normal()
-                )
+                dice = max(alone[name] for name in members) + 0.03 * len(members) + gain + 0.03 * draw.normal()
                 dice = float(np.clip(dice, 0, 1))
                 pooled = 4 + 40 * (1 - dice) + draw.random()
                 rows.append((case, subset, region, dice, pooled * 1.2, pooled, pooled * 0.9, False, False))
@@ -85,9 +81,7 @@ def _scores(names: list[str], method: str, absent: dict[str, str], draw: np.rand
 
 def _tumour(grid: np.ndarray, centre: tuple[float, float], scale: float) -> np.ndarray:
     y, x = grid
-    far = np.hypot(y - centre[0], 0.8 * (x - centre[1])) + 2.5 * np.sin(
-        3 * np.arctan2(y - centre[0], x - centre[1])
-    )
+    far = np.hypot(y - centre[0], 0.8 * (x - centre[1])) + 2.5 * np.sin(3 * np.arctan2(y - centre[0], x - centre[1]))
     return np.select([far < 7 * scale, far < 12 * scale, far < 22 * scale], [1, 3, 2], 0).astype(np.uint8)
 
 

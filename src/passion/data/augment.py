@@ -58,9 +58,7 @@ def draw_augmentation(
     )
 
 
-def augment(
-    images: Tensor, target: Tensor, present: Tensor, augmentation: Augmentation
-) -> tuple[Tensor, Tensor]:
+def augment(images: Tensor, target: Tensor, present: Tensor, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
     """Apply a draw. Images are interpolated linearly, labels by nearest neighbour; what comes from outside is
     0 and background. Channels of absent modalities stay as they are.
 
@@ -97,6 +95,4 @@ def _rotation_grid(shape: torch.Size, augmentation: Augmentation) -> Tensor:
     normalised = rotation * extent[None, :] / extent[:, None]
     # `grid_sample` counts axes from the last to the first.
     theta = np.hstack([normalised[::-1, ::-1], np.zeros((len(shape), 1))])
-    return F.affine_grid(
-        torch.tensor(theta, dtype=torch.float32)[None], [1, 1, *shape], align_corners=False
-    )
+    return F.affine_grid(torch.tensor(theta, dtype=torch.float32)[None], [1, 1, *shape], align_corners=False)

@@ -63,9 +63,7 @@ class Inspection:
     @property
     def presence_counts(self) -> dict[str, int]:
         """In how many cases each modality is."""
-        return {
-            modality: sum(modality in case.modalities for case in self.cases) for modality in self.modalities
-        }
+        return {modality: sum(modality in case.modalities for case in self.cases) for modality in self.modalities}
 
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON can hold."""

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -71,9 +71,7 @@ def prepare_case(case: Case, study: Study, out: Path) -> None:
         box = bounding_box(volumes.labels > 0)
         target = (volumes.labels[box.slices], box)
     grid = volumes.grid
-    write_case(
-        out, case.name, images, target, shape=grid.voxels.shape, affine=grid.affine, source=fingerprint(case)
-    )
+    write_case(out, case.name, images, target, shape=grid.voxels.shape, affine=grid.affine, source=fingerprint(case))
 
 
 def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int) -> int:
@@ -110,7 +108,7 @@ def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int) -> int
     return len(todo)
 
 
-def _fingerprints(folder: Path, study: Study) -> dict[str, dict[str, list[int]]]:
+def _fingerprints(folder: Path, study: Study) -> dict[str, Mapping[str, list[int]]]:
     if not folder.exists():
         return {}
     if folder.is_dir() and not any(folder.iterdir()):

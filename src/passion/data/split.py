@@ -101,8 +101,7 @@ def read_split(path: Path, cases: Sequence[str]) -> Split:
         raise InputError(f"{path}: part {wrong[0]!r} is none of {', '.join(PARTS)}")
     names = match_names(table["case"].tolist(), cases, path)
     return {
-        part: tuple(name for name, here in zip(names, table["part"], strict=True) if here == part)
-        for part in PARTS
+        part: tuple(name for name, here in zip(names, table["part"], strict=True) if here == part) for part in PARTS
     }
 
 

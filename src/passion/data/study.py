@@ -67,8 +67,7 @@ class Study:
         True
         """
         regions = {
-            name: Region(tuple(region["classes"]), region["minimum_mm3"])
-            for name, region in value["regions"].items()
+            name: Region(tuple(region["classes"]), region["minimum_mm3"]) for name, region in value["regions"].items()
         }
         return cls(
             name=value["name"],

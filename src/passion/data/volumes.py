@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class Volume:
     @property
     def spacing_mm(self) -> tuple[float, ...]:
         """Distance of neighbouring voxels along each axis."""
-        return tuple(float(step) for step in nibabel.affines.voxel_sizes(self.affine))
+        return tuple(float(step) for step in voxel_sizes(self.affine))
 
 
 def read_volume(path: Path) -> Volume:

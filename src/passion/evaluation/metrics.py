@@ -220,8 +220,7 @@ def _directed_distances_mm(
     box = _joint_box(prediction | reference)
     borders_mm = [_border_mm(np.ascontiguousarray(mask[box]), spacing_mm) for mask in (prediction, reference)]
     trees = [
-        cKDTree(points_mm, leafsize=LEAF_VOXELS, balanced_tree=False, compact_nodes=False)
-        for points_mm in borders_mm
+        cKDTree(points_mm, leafsize=LEAF_VOXELS, balanced_tree=False, compact_nodes=False) for points_mm in borders_mm
     ]
     there_mm, _ = trees[1].query(borders_mm[0], workers=1)
     back_mm, _ = trees[0].query(borders_mm[1], workers=1)
@@ -257,8 +256,7 @@ def _border_mm(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArray[
 def _check_masks(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> None:
     if prediction.shape != reference.shape:
         raise InputError(
-            f"prediction has shape {prediction.shape}, reference {reference.shape}: "
-            "bring both to the original grid"
+            f"prediction has shape {prediction.shape}, reference {reference.shape}: bring both to the original grid"
         )
     for name, mask in (("prediction", prediction), ("reference", reference)):
         if mask.dtype != np.bool_:
@@ -267,8 +265,6 @@ def _check_masks(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) ->
 
 def _check_spacing(shape: tuple[int, ...], spacing_mm: Sequence[float]) -> None:
     if len(spacing_mm) != len(shape):
-        raise InputError(
-            f"spacing_mm has {len(spacing_mm)} values for a grid of {len(shape)} axes: give one an axis"
-        )
+        raise InputError(f"spacing_mm has {len(spacing_mm)} values for a grid of {len(shape)} axes: give one an axis")
     if not all(math.isfinite(mm) and mm > 0 for mm in spacing_mm):
         raise InputError(f"spacing_mm is {tuple(spacing_mm)}: every value must be a positive number of mm")

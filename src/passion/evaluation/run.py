@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-import torch
 
 from passion.data.loading import WholeCase, WholeCases
 from passion.data.split import read_split

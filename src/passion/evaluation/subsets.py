@@ -39,9 +39,7 @@ def on_original_grid(labels: NDArray[np.uint8], box: Box, shape: Sequence[int]) 
     return out
 
 
-def score_case(
-    whole: WholeCase, study: Study, predictions: dict[str, NDArray[np.uint8]]
-) -> list[dict[str, object]]:
+def score_case(whole: WholeCase, study: Study, predictions: dict[str, NDArray[np.uint8]]) -> list[dict[str, object]]:
     """Rows of case, subset and region, scored on the original grid in mm.
 
     Args:
@@ -82,9 +80,7 @@ def predict_subsets(
     }
 
 
-def display_slices(
-    whole: WholeCase, study: Study, predictions: dict[str, NDArray[np.uint8]]
-) -> dict[str, NDArray[np.generic]]:
+def display_slices(whole: WholeCase, predictions: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.generic]]:
     """The slice with most foreground, of images, reference and predictions, turned as it is looked at."""
     case = whole.case
     reference = case.read_whole_target()
@@ -134,7 +130,7 @@ def evaluate(
         predictions = predict_subsets(network, whole, study, device, rows_at_once)
         rows += score_case(whole, study, predictions)
         if number < DISPLAYED:
-            examples |= display_slices(whole, study, predictions)
+            examples |= display_slices(whole, predictions)
     scores = pd.DataFrame(rows)
     with replacing(out / "examples.npz") as beside:
         np.savez_compressed(beside, **examples)  # type: ignore[arg-type]

@@ -74,10 +74,10 @@ class SharedFusion(nn.Module):
 
     def total(self, summands: Tensor, selection: Tensor) -> Tensor:
         """Sum of the selected rows: summands (R, C, *space), selection (P, R) of 0 and 1 -> (P, C, *space)."""
-        total = selection.to(summands.dtype) @ summands.flatten(1)
+        total = (selection.to(summands.dtype) @ summands.flatten(1)).view(-1, *summands.shape[1:])
         bias = self.convolution.bias
         assert bias is not None
-        return total.unflatten(1, summands.shape[1:]) + bias.view(-1, *[1] * (summands.ndim - 2))
+        return total + bias.view(-1, *[1] * (summands.ndim - 2))
 
 
 @lru_cache(maxsize=64)
@@ -103,10 +103,7 @@ def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
         if source != target:
             weights = _linear_weights(source, target, x.device, x.dtype)
             shape = (*x.shape[:axis], target, *x.shape[axis + 1 :])
-            if axis == x.ndim - 1:
-                x = x @ weights.T
-            else:
-                x = (weights @ x.flatten(axis + 1)).view(shape)
+            x = x @ weights.T if axis == x.ndim - 1 else (weights @ x.flatten(axis + 1)).view(shape)
     return x
 
 
@@ -130,7 +127,7 @@ class DecoderStage(nn.Module):
         self.out = PreNormConvolution(spatial_dims, channels, channels, kernel=1)
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
-        """below (B, 2 C, *space / 2), skip (B, C, *space) -> (B, C, *space)."""
+        """Below (B, 2 C, *space / 2), skip (B, C, *space) -> (B, C, *space)."""
         joined = torch.cat((skip, self.rise(double(below))), dim=1)
         out: Tensor = self.out(self.join(joined))
         return out
@@ -169,7 +166,8 @@ class TransformerBlock(nn.Module):
         return out
 
     def _attend(self, tokens: Tensor) -> Tensor:
-        heads = self.query_key_value(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        split = self.query_key_value(tokens).view(*tokens.shape[:2], 3, self.heads, -1)
+        heads = split.permute(2, 0, 3, 1, 4)
         rate = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], dropout_p=rate)
         projected: Tensor = self.projection(mixed.transpose(1, 2).flatten(2))

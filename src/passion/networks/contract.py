@@ -36,15 +36,11 @@ class Decoding:
 
     def rows(self, index: Tensor | slice) -> "Decoding":
         """The answers at `index` only."""
-        return Decoding(
-            self.logits[index], tuple(deep[index] for deep in self.deep_logits), self.features[index]
-        )
+        return Decoding(self.logits[index], tuple(deep[index] for deep in self.deep_logits), self.features[index])
 
     def detach(self) -> "Decoding":
         """The same numbers, through which no gradient flows."""
-        return Decoding(
-            self.logits.detach(), tuple(deep.detach() for deep in self.deep_logits), self.features.detach()
-        )
+        return Decoding(self.logits.detach(), tuple(deep.detach() for deep in self.deep_logits), self.features.detach())
 
 
 class Segmenter(nn.Module, ABC):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -85,9 +85,12 @@ class FusionDecoder(nn.Module):
             for channels in widths
         )
         self.up = nn.ModuleList(DecoderStage(spatial_dims, channels) for channels in widths[:-1])
-        self.heads = nn.ModuleList(
-            convolution(spatial_dims, channels, classes, kernel=1) for channels in widths
-        )
+        self.heads = nn.ModuleList(convolution(spatial_dims, channels, classes, kernel=1) for channels in widths)
+
+    @property
+    def fusions(self) -> list[SharedFusion]:
+        """Of the four finest levels."""
+        return cast(list[SharedFusion], list(self.fuse))
 
     def forward(self, fused: Sequence[Tensor], bottleneck: Tensor) -> Decoding:
         """Fused (P, C, *space) of the four finest levels and bottleneck (P, M C, *space / 16) -> P answers."""
@@ -167,9 +170,7 @@ class MMFormer(Segmenter):
         deepest = width * REDUCTION
 
         def transformer() -> nn.ModuleList:
-            return nn.ModuleList(
-                TransformerBlock(token_dim, heads, token_hidden, dropout) for _ in range(depth)
-            )
+            return nn.ModuleList(TransformerBlock(token_dim, heads, token_hidden, dropout) for _ in range(depth))
 
         self.encoders = nn.ModuleList(Encoder(spatial_dims, width) for _ in range(modalities))
         self.to_tokens = nn.ModuleList(
@@ -202,12 +203,10 @@ class MMFormer(Segmenter):
     def _encode_modality(self, image: Tensor, modality: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
         features = self.encoders[modality](image)
         tokens = self.to_tokens[modality](features[-1]).flatten(2).transpose(1, 2)
-        for block in self.intra[modality]:  # type: ignore[union-attr]
+        for block in cast(nn.ModuleList, self.intra[modality]):
             tokens = block(tokens + self.positions[modality])
-        fusions = self.fusion_decoder.fuse
-        summands = [
-            fuse.summand(level, modality) for fuse, level in zip(fusions, features[:-1], strict=True)
-        ]
+        fusions = self.fusion_decoder.fusions
+        summands = [fuse.summand(level, modality) for fuse, level in zip(fusions, features[:-1], strict=True)]
         return features, summands, tokens
 
     def decode(self, encoding: Encoding, case: Tensor, subset: Tensor) -> Decoding:
@@ -221,7 +220,7 @@ class MMFormer(Segmenter):
         selection = selection.to(device)
         fused = [
             fuse.total(summands, selection)
-            for fuse, summands in zip(self.fusion_decoder.fuse, encoding.summands, strict=True)
+            for fuse, summands in zip(self.fusion_decoder.fusions, encoding.summands, strict=True)
         ]
         tokens = encoding.tokens.new_zeros(len(case), *self.positions.shape)
         tokens[answer.to(device), modality.to(device)] = encoding.tokens[row.to(device)]
@@ -237,7 +236,7 @@ class MMFormer(Segmenter):
         if self.token_layout == "aligned":
             sequence = sequence.view(tokens.shape).transpose(1, 2)
         joined = sequence.reshape(answers, places, -1).transpose(1, 2)
-        out: Tensor = self.from_tokens(joined.unflatten(2, self.grid))
+        out: Tensor = self.from_tokens(joined.reshape(answers, -1, *self.grid))
         return out
 
     def decode_alone(self, encoding: Encoding, case: Tensor, modality: Tensor) -> Tensor:

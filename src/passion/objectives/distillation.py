@@ -55,10 +55,7 @@ def softened_probabilities(decoding: Decoding, temperature: float) -> list[Tenso
     """softmax(z / temperature) of every head, up-sampled to full size and clipped to [0.005, 1], finest first."""
     size = decoding.logits.shape[2:]
     heads = (decoding.logits, *decoding.deep_logits)
-    return [
-        upsample((logits.float() / temperature).softmax(1), size).clamp(LOWEST_PROBABILITY, 1)
-        for logits in heads
-    ]
+    return [upsample((logits.float() / temperature).softmax(1), size).clamp(LOWEST_PROBABILITY, 1) for logits in heads]
 
 
 def softened_divergence(student: list[Tensor], teacher: list[Tensor], temperature: float) -> Tensor:

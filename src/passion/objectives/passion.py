@@ -46,6 +46,8 @@ class Passion(Objective):
         use_beta: the gradient weight; without it beta is 1.
     """
 
+    balance: Tensor
+
     def __init__(
         self,
         inverse_presence: Tensor,

@@ -42,7 +42,7 @@ def relative_preference(gap: Tensor, present: Tensor) -> Tensor:
 
 
 def task_mask(preference: Tensor) -> Tensor:
-    """delta = 1 where a modality is neglected, RP < 0 (Eq. 11)."""
+    """Delta = 1 where a modality is neglected, RP < 0 (Eq. 11)."""
     return (preference < 0).float()
 
 

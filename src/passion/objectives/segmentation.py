@@ -6,7 +6,6 @@ from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from passion.networks.blocks import upsample
 from passion.networks.contract import Decoding, Encoding, Segmenter

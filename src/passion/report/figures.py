@@ -40,9 +40,7 @@ def cycled(values: Sequence[Any], index: int) -> Any:
     return values[index % len(values)]
 
 
-def panels(
-    rows: int, columns: int, size: tuple[float, float], **share: Any
-) -> tuple[Figure, list[list[Axes]]]:
+def panels(rows: int, columns: int, size: tuple[float, float], **share: Any) -> tuple[Figure, list[list[Axes]]]:
     """A white figure of `size` inches with a grid of plain axes."""
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     grid = figure.subplots(rows, columns, squeeze=False, **share)
@@ -95,9 +93,7 @@ def _run_handles(runs: Sequence[Run], marked: bool) -> list[Line2D]:
     ]
 
 
-def modality_curves(
-    runs: Sequence[Run], quantity: str, label: str, level: float | None = None
-) -> Figure | None:
+def modality_curves(runs: Sequence[Run], quantity: str, label: str, level: float | None = None) -> Figure | None:
     """A panel a run on shared axes, a line a modality (the paper's Figure 6).
 
     None where no run logged `quantity`.

@@ -73,9 +73,7 @@ def mask_figure(runs: Sequence[Run], case: str) -> Figure:
     grid = figure.subplots(len(rows), len(subsets), squeeze=False)
     rates = runs[0].missing_rates
     for column, subset in zip(grid.T, subsets, strict=True):
-        shown = min(
-            (name for name in subset.split("+") if name in example.images), key=lambda name: rates[name]
-        )
+        shown = min((name for name in subset.split("+") if name in example.images), key=lambda name: rates[name])
         for axes in column:
             _slice(axes, example.images[shown][window], example.pixel_mm)
         column[0].set_title(" + ".join(subset.split("+")), fontsize=TEXT_SIZE, color=INK)
@@ -107,9 +105,7 @@ def _slice(axes: Axes, image: NDArray[np.float32], pixel_mm: tuple[float, float]
     inside = image[image != 0]
     low, high = np.percentile(inside, (1, 99.5)) if inside.size else (0.0, 1.0)
     # Normalised images have zero background in the middle of their range: it belongs at the dark end.
-    axes.imshow(
-        np.where(image == 0, low, image), cmap="gray", vmin=low, vmax=high, aspect=pixel_mm[0] / pixel_mm[1]
-    )
+    axes.imshow(np.where(image == 0, low, image), cmap="gray", vmin=low, vmax=high, aspect=pixel_mm[0] / pixel_mm[1])
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

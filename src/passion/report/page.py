@@ -55,9 +55,7 @@ class FigureView:
     height: int
 
 
-def write_report(
-    runs: Sequence[Path], out: Path, notes: Sequence[str] = (), *, evaluation: str = "test-last"
-) -> None:
+def write_report(runs: Sequence[Path], out: Path, notes: Sequence[str] = (), *, evaluation: str = "test-last") -> None:
     """Compare `runs` on one HTML page at `out`, written whole or not at all.
 
     Args:
@@ -83,9 +81,7 @@ def write_report(
     here = files("passion.report")
     template = environment.from_string(here.joinpath("page.html").read_text(encoding="utf-8"))
     style = here.joinpath("page.css").read_text(encoding="utf-8")
-    page = template.render(
-        style=style, notes=[*notes, *cautions(read)], evaluation=evaluation, **_content(read)
-    )
+    page = template.render(style=style, notes=[*notes, *cautions(read)], evaluation=evaluation, **_content(read))
     write_text(Path(out), page)
 
 
@@ -95,9 +91,7 @@ def cautions(runs: Sequence[Run]) -> list[str]:
     answered = [set(zip(run.scores["case"], run.scores["subset"], strict=True)) for run in runs]
     if any(other != answered[0] for other in answered):
         found.append("The runs were scored on different cases or subsets; their averages are not comparable.")
-    if any(
-        case_counts(run.scores, run.study).max() > case_counts(run.scores, run.study).min() for run in runs
-    ):
+    if any(case_counts(run.scores, run.study).max() > case_counts(run.scores, run.study).min() for run in runs):
         found.append(
             "Not every case has every modality, so the subsets are averaged over different cases (see the "
             "column “Cases”)."
@@ -170,13 +164,9 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
             DICE_CAPTION,
         ),
         "balance": [
-            _figure_view(figure, f"{caption} Runs: {names}.", caption)
-            for figure, caption in balance
-            if figure
+            _figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in balance if figure
         ],
-        "losses": [
-            _figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in losses if figure
-        ],
+        "losses": [_figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in losses if figure],
         "masks": [
             _figure_view(
                 masks.mask_figure(runs, case),
@@ -218,9 +208,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "name": run.name,
         "facts": {name: value for name, value in facts.items() if value},
         "rates": [(name, int(counts[name]), f"{100 * rates[name]:.1f}") for name in run.study.modalities],
-        "settings": {
-            name: len(value) if isinstance(value, list) else value for name, value in run.settings.items()
-        },
+        "settings": {name: len(value) if isinstance(value, list) else value for name, value in run.settings.items()},
         "versions": run.versions,
         "config": yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True),
     }

@@ -199,9 +199,7 @@ def _scores(path: Path, study: Study, first: str, again: str) -> pd.DataFrame:
     for column, known in (("subset", subset_names(study)), ("region", list(study.regions))):
         unknown = [name for name in table[column].unique() if name not in known]
         if unknown:
-            raise _unfit(
-                path, f"the {column} {unknown[0]!r} is none of the study's ({', '.join(known)})", again
-            )
+            raise _unfit(path, f"the {column} {unknown[0]!r} is none of the study's ({', '.join(known)})", again)
     if table.duplicated(keys).any():
         case, subset, region = table.loc[table.duplicated(keys), keys].iloc[0]
         raise _unfit(path, f"scores case {case!r}, subset {subset!r}, region {region!r} twice", again)

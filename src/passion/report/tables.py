@@ -126,9 +126,7 @@ def format_value(value: float) -> str:
     return NOTHING if np.isnan(value) else f"{value:.2f}"
 
 
-def print_table(
-    table: pd.DataFrame, title: str, study: Study | None = None, console: Console | None = None
-) -> None:
+def print_table(table: pd.DataFrame, title: str, study: Study | None = None, console: Console | None = None) -> None:
     """Print a table of this module to the terminal.
 
     Args:

@@ -29,9 +29,7 @@ class Averages:
         self._counts: dict[str, Tensor] = {}
         self._parts: dict[str, list[str]] = {}
 
-    def add(
-        self, quantity: str, sums: Tensor, parts: Sequence[str] = ("",), counts: Tensor | float = 1.0
-    ) -> None:
+    def add(self, quantity: str, sums: Tensor, parts: Sequence[str] = ("",), counts: Tensor | float = 1.0) -> None:
         """Add `sums`, (L,) for L parts, of `counts` samples, (L,) or one for all.
 
         >>> averages = Averages(["t1"])

@@ -23,9 +23,7 @@ REFRESH_STEPS = 5
 class AtomicCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its place, syncs it and renames it."""
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """See Lightning's `CheckpointIO`."""
         with replacing(Path(path)) as beside:
             torch.save(checkpoint, beside)
@@ -82,7 +80,7 @@ class ProgressBar(Callback):
         """Show the bar."""
         if trainer.is_global_zero:
             columns = (
-                TextColumn("Training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("Training"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(),
                 TextColumn("{task.description}"),
             )  # fmt: skip
             self.progress = Progress(*columns, console=self.console)
@@ -108,8 +106,8 @@ class ProgressBar(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A line for logs."""
         if self.progress is not None and not self.console.is_terminal:
-            text = self.progress.tasks[0].description
-            self.console.print(f"{text} (epoch {trainer.current_epoch + 1} of {trainer.max_epochs} done)")
+            text = f"{self.progress.tasks[0].description}  ({trainer.max_epochs} epochs in all)"
+            self.console.print(text, soft_wrap=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the bar as it stands."""

@@ -28,9 +28,7 @@ class TrainingModule(LightningModule):
         settings: of the optimiser and of what is measured.
     """
 
-    def __init__(
-        self, network: Segmenter, objective: Objective, study: Study, settings: TrainingSettings
-    ) -> None:
+    def __init__(self, network: Segmenter, objective: Objective, study: Study, settings: TrainingSettings) -> None:
         super().__init__()
         self.network = network
         self.objective = objective

@@ -69,10 +69,7 @@ def case_figures(case: BrainCase) -> dict[str, float]:
     voxel_ml = abs(float(np.linalg.det(case.affine[:3, :3]))) / 1000
     brain = case.images[BRATS2020.modalities[0]] > 0
     codes = BRATS2020.classes
-    figures = {
-        f"{name}, ml": float((case.labels == codes[name]).sum()) * voxel_ml
-        for name in ("NCR/NET", "ED", "ET")
-    }
+    figures = {f"{name}, ml": float((case.labels == codes[name]).sum()) * voxel_ml for name in ("NCR/NET", "ED", "ET")}
     rng = np.random.default_rng(0)
     for region, modalities in (("WT", BRATS2020.modalities), ("ET", ("t1", "t1c"))):
         inside = np.isin(case.labels, [codes[name] for name in BRATS2020.regions[region].classes])

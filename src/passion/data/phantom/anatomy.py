@@ -88,9 +88,7 @@ def grid_of(size: str | int) -> Grid:
     except ValueError:
         count = 0
     if count < SMALLEST_SIZE:
-        raise InputError(
-            f"phantom: size {size!r} is neither 'full' nor a number of voxels from {SMALLEST_SIZE} on"
-        )
+        raise InputError(f"phantom: size {size!r} is neither 'full' nor a number of voxels from {SMALLEST_SIZE} on")
     quarters = round(4 * FIELD_OF_VIEW_MM / count)
     return Grid((count, count, count), max(quarters / 4, 172.0 / count))
 

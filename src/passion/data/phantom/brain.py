@@ -71,9 +71,7 @@ def generate_case(seed: int, index: int, grid: Grid) -> BrainCase:
     plan = draw_plan(seed, index)
     atlas = load_atlas(grid.voxel_mm)
     box = grid.brain_box()
-    inner = replace(
-        grid, shape=(box[0].stop - box[0].start, box[1].stop - box[1].start, box[2].stop - box[2].start)
-    )
+    inner = replace(grid, shape=(box[0].stop - box[0].start, box[1].stop - box[1].start, box[2].stop - box[2].start))
     rotation = draw_rotation(rng)
     coordinates = draw_coordinates(atlas, rotation, inner, rng)
     origin = draw_origin(atlas, coordinates, rng)

@@ -80,9 +80,7 @@ class Scene:
     high_grade: bool
 
 
-def draw_scene(
-    tissues: Tissues, tumour: Tumour, high_grade: bool, grid: Grid, rng: np.random.Generator
-) -> Scene:
+def draw_scene(tissues: Tissues, tumour: Tumour, high_grade: bool, grid: Grid, rng: np.random.Generator) -> Scene:
     """Tissues, tumour and other lesions with soft borders, and their textures."""
     voxel = grid.voxel_mm
     texture = {
@@ -123,9 +121,7 @@ def _draw_vessels(tissues: Tissues, grid: Grid, rng: np.random.Generator) -> Fie
     first = smooth_noise(grid.shape, 7.0, grid.voxel_mm, rng)
     second = smooth_noise(grid.shape, 9.0, grid.voxel_mm, rng)
     curve = (np.abs(first) < 0.035) & (np.abs(second) < 0.12) & (tissues.csf > 0.45)
-    soft: Field = ndimage.gaussian_filter(
-        curve.astype(np.float32), max(0.45, 0.65 / grid.voxel_mm), truncate=2.5
-    )
+    soft: Field = ndimage.gaussian_filter(curve.astype(np.float32), max(0.45, 0.65 / grid.voxel_mm), truncate=2.5)
     return soft
 
 

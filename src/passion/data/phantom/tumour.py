@@ -35,7 +35,7 @@ CROSSING_SHARE = 0.2
 """A core with this share beyond the midline grows through the corpus callosum; others stay on their side."""
 CSF_LIMIT = 0.7
 """Voxels with more CSF are never tumour or oedema."""
-RIM_MM = (3.6, 8.0)
+RIM_MM = (4.0, 8.6)
 """Thickness of the enhancing rim."""
 OEDEMA_REACH_MM = 70.0
 
@@ -106,9 +106,7 @@ def _log_normal(uniform: float, distribution: tuple[float, float, float, float])
     return float(np.clip(median * np.exp(log_sd * special.ndtri(uniform)), low, high))
 
 
-def draw_origin(
-    atlas: Atlas, coordinates: NDArray[np.float32], rng: np.random.Generator
-) -> tuple[int, int, int]:
+def draw_origin(atlas: Atlas, coordinates: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int, int]:
     """The voxel nearest to a random position of the white matter."""
     target = atlas.seeds[rng.integers(len(atlas.seeds))]
     distance = sum((coordinates[axis] - np.float32(target[axis])) ** 2 for axis in range(3))
@@ -232,9 +230,7 @@ def _depth_in(mask: Mask, voxel_mm: float) -> Field:
     return depth
 
 
-def _oedema_cost(
-    growth: Growth, radius_mm: float, white: Field, grid: Grid, rng: np.random.Generator
-) -> Field:
+def _oedema_cost(growth: Growth, radius_mm: float, white: Field, grid: Grid, rng: np.random.Generator) -> Field:
     """How hard it is for oedema to reach a voxel, about mm of white matter; grey counts threefold."""
     outside = np.maximum(growth.distance_mm - np.float32(radius_mm), 0)
     tract = ndimage.gaussian_filter(white, 5 / grid.voxel_mm, truncate=2.5)
