@@ -42,11 +42,10 @@ class Scale:
 
 SCALES = {
     "small": Scale(
-        cases=40, size=64, patch_size=48, epochs=25,
-        network={"name": "mmformer", "width": 6, "token_dim": 96, "token_hidden": 192},
+        cases=32, size=64, patch_size=48, epochs=20, network={"name": "mmformer", "token_dim": 96, "token_hidden": 192}
     ),
-    "large": Scale(cases=120, size=80, patch_size=64, epochs=100, network={"name": "mmformer", "width": 8}),
-}  # fmt: skip
+    "large": Scale(cases=120, size=80, patch_size=64, epochs=100, network={"name": "mmformer"}),
+}
 
 
 def run_demo(out: Path, scale: str, seed: int) -> None:
@@ -70,7 +69,12 @@ def run_demo(out: Path, scale: str, seed: int) -> None:
     prepare(raw, prepared)
     data = DataSettings(prepared, split_file, presence, patch_size=chosen.patch_size, workers=1)
     settings = TrainingSettings(
-        epochs=chosen.epochs, learning_rate=2e-3, seed=seed, validate_every=chosen.epochs, preference_every=5
+        epochs=chosen.epochs,
+        learning_rate=2e-3,
+        precision="bf16-mixed",
+        seed=seed,
+        validate_every=chosen.epochs,
+        preference_every=5,
     )
     runs = [out / method for method in METHODS]
     for run in runs:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from passion.data.phantom.acceptance import LIMITS, acceptance, auc, case_figures, findings
-from passion.data.phantom.anatomy import grid_of, load_atlas
+from passion.data.phantom.anatomy import Grid, Tissues, grid_of, load_atlas
 from passion.data.phantom.brain import BrainCase, generate_case, write_study
 from passion.data.phantom.noise import even_uniforms, smooth_noise
-from passion.data.phantom.tumour import largest_part
+from passion.data.phantom.tumour import Plan, Tumour, draw_growth, grow, largest_part
 from passion.data.sources.brats import BRATS2020
 from passion.errors import InputError
 
@@ -62,6 +62,36 @@ def test_both_hemispheres_have_tumours_and_most_keep_to_one(cases):
     assert min(shares) < 0.1
     assert max(shares) > 0.9
     assert sum(0.15 < share < 0.85 for share in shares) <= len(shares) // 3
+
+
+def grown_beside_the_midline(core_ml: float, csf: np.ndarray) -> Tumour:
+    """A tumour whose origin lies 6 mm left of the midline, in white matter but for `csf`, on 48 voxels of 2 mm."""
+    grid = Grid((48, 48, 48), 2.0)
+    rng = np.random.default_rng(0)
+    everywhere = np.ones(grid.shape, dtype=bool)
+    right = everywhere & (np.arange(48) >= 24)[:, None, None]
+    far = np.full(grid.shape, 12, np.float32)
+    tissues = Tissues(everywhere, np.zeros_like(far), 1 - csf, csf, far, right)
+    plan = Plan("rim", core_ml, oedema_ml=40.0)
+    origin = (20, 24, 24)
+    return grow(plan, draw_growth(plan, origin, grid, rng), tissues, origin, grid, rng)
+
+
+def test_oedema_crosses_the_midline_only_with_the_core():
+    dry = np.zeros((48, 48, 48), np.float32)
+    small, large = grown_beside_the_midline(3.0, dry), grown_beside_the_midline(60.0, dry)
+    assert small.labels[20:24].any()
+    assert not small.labels[24:].any()
+    assert (large.ncr | large.et)[24:].any()
+    assert large.ed[24:].any()
+
+
+def test_the_tumour_neither_enters_nor_crosses_csf():
+    flooded = np.zeros((48, 48, 48), np.float32)
+    flooded[:, :, 29:31] = 1
+    tumour = grown_beside_the_midline(10.0, flooded)
+    assert tumour.labels[:, :, 28].any()
+    assert not tumour.labels[:, :, 29:].any()
 
 
 def test_other_lesions_are_bright_on_flair_but_not_labelled(cases):
@@ -135,18 +165,18 @@ def test_files_are_in_the_layout_of_brats(tmp_path):
 
 
 def test_an_interrupted_study_is_continued(tmp_path):
-    class Interruption(Exception):
+    class InterruptionError(Exception):
         pass
 
     def stop_at_third(indices):
         for index in indices:
             if index == 2:
-                raise Interruption
+                raise InterruptionError
             yield index
 
     write_study(tmp_path / "whole", 3, 32, seed=1)
     out = tmp_path / "parts"
-    with pytest.raises(Interruption):
+    with pytest.raises(InterruptionError):
         write_study(out, 3, 32, seed=1, progress=stop_at_third)
     kept = out / "BraTS20_Training_001" / "BraTS20_Training_001_t1.nii.gz"
     (out / "BraTS20_Training_002" / "BraTS20_Training_002_seg.nii.gz").unlink()

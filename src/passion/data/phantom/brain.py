@@ -147,7 +147,7 @@ def _check_folder(out: Path, settings: Mapping[str, object]) -> None:
                 f"phantom: {out} holds a study with other settings, {found} instead of {dict(settings)};"
                 " name another folder"
             )
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise InputError(f"phantom: {out} holds other files; name a new or empty folder")
 
 
