@@ -1,0 +1,266 @@
+"""From raw files to a page, and everything that is refused on the way."""
+
+import gzip
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import RATES, passion, refused, training_words
+
+from passion import cli
+from passion.data.study import read_run_study
+
+FIRST = "BraTS20_Training_001"
+
+
+def file_of(raw: Path, suffix: str, case: str = FIRST) -> Path:
+    return raw / case / f"{case}_{suffix}.nii.gz"
+
+
+def rewrite(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None) -> None:
+    image = nibabel.load(path)
+    nibabel.save(nibabel.Nifti1Image(voxels, image.affine if affine is None else affine), path)
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.rglob("*"))
+
+
+def test_scores_have_a_row_for_every_case_subset_and_region(trained: Path, study: Path) -> None:
+    scores = pd.read_csv(trained / "evaluation/test-last/scores.csv")
+    split = pd.read_csv(study / "split.csv")
+    cases = split.loc[split["part"] == "test", "case"]
+    modalities = read_run_study(trained).modalities
+    subsets = ["+".join(s) for n in range(1, 5) for s in itertools.combinations(modalities, n)]
+    expected = set(itertools.product(cases, subsets, ["WT", "TC", "ET"]))
+    assert set(scores[["case", "subset", "region"]].itertuples(index=False, name=None)) == expected
+    assert len(scores) == len(expected)
+    assert scores["dice"].between(0, 1).all()
+    assert (scores.loc[scores["prediction_empty"] & ~scores["reference_empty"], "hd95_reference"] == 1).all()
+
+
+def test_history_has_every_term_preference_and_beta_of_every_epoch(trained: Path) -> None:
+    history = pd.read_csv(trained / "history.csv", keep_default_na=False)
+    for quantity in ("segmentation", "deep_supervision", "pixel", "semantic", "preference", "beta", "total"):
+        assert set(history.loc[history["quantity"] == quantity, "epoch"]) == {0, 1}, quantity
+    assert set(history.loc[history["quantity"] == "beta", "part"]) == {"t1", "t1c", "flair", "t2"}
+
+
+def test_prediction_has_the_input_grid_and_the_raw_codes(trained: Path, raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "seg.nii.gz"
+    passion("predict", trained, "--t1c", file_of(raw, "t1ce"), "--flair", file_of(raw, "flair"), "-o", out)
+    image, result = nibabel.load(file_of(raw, "flair")), nibabel.load(out)
+    assert result.shape == image.shape
+    np.testing.assert_array_equal(result.affine, image.affine)
+    assert set(np.unique(np.asarray(result.dataobj))) <= {0, 1, 2, 4}
+
+
+def test_report_is_one_page(trained: Path, tmp_path: Path) -> None:
+    passion("report", trained, "-o", tmp_path / "report.html")
+    assert "flair" in (tmp_path / "report.html").read_text()
+
+
+def test_really_absent_files_are_normal_in_every_step(raw: Path, tmp_path: Path) -> None:
+    incomplete = tmp_path / "raw"
+    shutil.copytree(raw, incomplete)
+    for number, (first, second) in enumerate(itertools.combinations(["t1", "t1ce", "flair", "t2"], 2), start=1):
+        case = f"BraTS20_Training_{number:03d}"
+        file_of(incomplete, first, case).unlink()
+        file_of(incomplete, second, case).unlink()
+    passion("inspect", incomplete, "--workers", 0)
+    passion("split", incomplete, "-o", tmp_path / "split.csv")
+    passion("prepare", incomplete, tmp_path / "prepared", "--workers", 0)
+    words = list(training_words(tmp_path, tmp_path / "run", "--training.epochs", 1))
+    position = words.index("--data.presence")
+    passion(*words[:position], *words[position + 2 :])
+    passion("evaluate", tmp_path / "run", "--device", "cpu")
+    passion("report", tmp_path / "run", "-o", tmp_path / "report.html")
+
+
+def test_a_resumed_run_equals_one_that_was_never_stopped(study: Path, trained: Path, tmp_path: Path, monkeypatch) -> None:
+    from passion.training.module import TrainingModule
+
+    step = TrainingModule.training_step
+
+    def killed(self: TrainingModule, batch: object, index: int) -> object:
+        if self.current_epoch == 1 and index == 1:
+            raise SystemError("killed")
+        return step(self, batch, index)
+
+    out = tmp_path / "run"
+    monkeypatch.setattr(TrainingModule, "training_step", killed)
+    with pytest.raises(SystemError):
+        passion(*training_words(study, out))
+    monkeypatch.undo()
+    passion("train", "--out", out, "--resume")
+    ours, theirs = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (out, trained))
+    for name, value in theirs["state_dict"].items():
+        torch.testing.assert_close(ours["state_dict"][name], value, rtol=0, atol=0)
+    mine, other = (pd.read_csv(run / "history.csv") for run in (out, trained))
+    pd.testing.assert_frame_equal(mine[mine["quantity"] != "seconds"], other[other["quantity"] != "seconds"])
+
+
+def test_inspect_finds_every_problem(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "raw"
+    shutil.copytree(raw, broken)
+    file_of(broken, "t1").write_bytes(file_of(raw, "t1").read_bytes()[:3000])
+    voxels = np.asarray(nibabel.load(file_of(raw, "t2")).dataobj, dtype=np.float32)
+    voxels[3, 3, 3] = np.nan
+    rewrite(file_of(broken, "t2"), voxels)
+    assert cli.run(["inspect", str(broken), "--json", "--workers", "0"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    problems = [problem for case in found["cases"] for problem in case["problems"]]
+    assert len(problems) == 2
+    assert found["presence_counts"] == dict.fromkeys(["t1", "t1c", "flair", "t2"], 8)
+
+
+def corrupt(raw: Path) -> str:
+    file_of(raw, "t1").write_bytes(gzip.compress(b"no image"))
+    return f"{FIRST}_t1.nii.gz: cannot be read"
+
+
+def truncated(raw: Path) -> str:
+    path = file_of(raw, "t1ce")
+    path.write_bytes(path.read_bytes()[:2000])
+    return f"{FIRST}_t1ce.nii.gz: cannot be read"
+
+
+def unknown_label(raw: Path) -> str:
+    voxels = np.asarray(nibabel.load(file_of(raw, "seg")).dataobj).copy()
+    voxels[5, 5, 5] = 3
+    rewrite(file_of(raw, "seg"), voxels)
+    return "label 3 is not one of"
+
+
+def other_shape(raw: Path) -> str:
+    voxels = np.asarray(nibabel.load(file_of(raw, "flair")).dataobj)
+    rewrite(file_of(raw, "flair"), voxels[:-1])
+    return "differs from"
+
+
+def other_affine(raw: Path) -> str:
+    image = nibabel.load(file_of(raw, "flair"))
+    rewrite(file_of(raw, "flair"), np.asarray(image.dataobj), image.affine + np.eye(4))
+    return "its affine differs"
+
+
+def not_a_number(raw: Path) -> str:
+    voxels = np.asarray(nibabel.load(file_of(raw, "t2")).dataobj, dtype=np.float32)
+    voxels[0, 0, 0] = np.nan
+    rewrite(file_of(raw, "t2"), voxels)
+    return "1 voxels are NaN"
+
+
+def constant(raw: Path) -> str:
+    rewrite(file_of(raw, "t2"), np.full((40, 40, 40), 7, dtype=np.int16))
+    return "every voxel is 7"
+
+
+def no_modality(raw: Path) -> str:
+    for suffix in ("t1", "t1ce", "flair", "t2"):
+        file_of(raw, suffix).unlink()
+    return "has no modality at all"
+
+
+def modality_of_nobody(raw: Path) -> str:
+    for path in raw.glob("*/*_t2.nii.gz"):
+        path.unlink()
+    return "modality 't2' is in none of the 8 cases"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [corrupt, truncated, unknown_label, other_shape, other_affine, not_a_number, constant, no_modality, modality_of_nobody],
+)
+def test_prepare_refuses_and_writes_nothing(spoil, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "raw"
+    shutil.copytree(raw, broken)
+    expected = spoil(broken)
+    before = listing(tmp_path)
+    assert expected in refused(capsys, "prepare", broken, tmp_path / "prepared", "--workers", 0)
+    assert listing(tmp_path) == before
+    assert cli.run(["inspect", str(broken), "--workers", "0"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ("t1=1,t1c=0.4,flair=0.6,t2=0.8", "outside [0, 1)"),
+        ("t1=-0.1,t1c=0.4,flair=0.6,t2=0.8", "outside [0, 1)"),
+        ("t1=x,t1c=0.4,flair=0.6,t2=0.8", "is not of the form"),
+        ("t1=0.2", "give one rate for each"),
+        ("t1=0.9,t1c=0.9,flair=0.9,t2=0.9", "under 1"),
+    ],
+)
+def test_wrong_rates_are_refused(rates: str, said: str, study: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "presence.csv"
+    words = ("draw-missing", study / "raw", "--split", study / "split.csv", "--rates", rates, "-o", out)
+    assert said in refused(capsys, *words)
+    assert not out.exists()
+
+
+def test_a_run_folder_that_exists_is_refused(study: Path, trained: Path, capsys) -> None:
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
+    assert "exists" in refused(capsys, *training_words(study, trained))
+    assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data.patch_size", "40"], "multiple of 16"),
+        (["--objective.gamma", "1"], "--objective.gamma"),
+        (["--network.name", "unet"], "network 'unet' is unknown"),
+        (["--objective.name", "magic"], "objective 'magic' is unknown"),
+        (["--training.epochs", "many"], "training.epochs"),
+        (["--training.epochs", "0"], "must be at least 1"),
+        (["--data.setting", "pdt"], "has no missing modality"),
+        (["--data.split", "nowhere.csv"], "nowhere.csv"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--resume"], "has no checkpoint"),
+    ],
+)
+def test_train_refuses_and_writes_nothing(words: list[str], said: str, study: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "run"
+    assert said in refused(capsys, *training_words(study, out, *words))
+    assert not out.exists()
+
+
+def test_predict_refuses(trained: Path, raw: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "seg.nii.gz"
+    assert "give at least one modality" in refused(capsys, "predict", trained, "-o", out)
+    assert "no such file" in refused(capsys, "predict", trained, "--t1", tmp_path / "no.nii.gz", "-o", out)
+    assert "--pet" in refused(capsys, "predict", trained, "--pet", file_of(raw, "t1"), "-o", out)
+    assert "must end in" in refused(capsys, "predict", trained, "--t1", file_of(raw, "t1"), "-o", tmp_path / "a.png")
+    assert "is not a run folder" in refused(capsys, "predict", tmp_path, "--t1", file_of(raw, "t1"), "-o", out)
+    assert not out.exists()
+
+
+def test_commands_name_what_is_unknown(tmp_path: Path, capsys) -> None:
+    assert "'fly' is not a command" in refused(capsys, "fly")
+    assert "--colour" in refused(capsys, "inspect", tmp_path, "--colour", "red")
+    assert "no such folder" in refused(capsys, "inspect", tmp_path / "nowhere")
+    assert "no case of a known layout" in refused(capsys, "inspect", tmp_path)
+    assert "is not a run folder" in refused(capsys, "evaluate", tmp_path)
+
+
+def test_given_lists_make_the_split(raw: Path, tmp_path: Path, capsys) -> None:
+    for part, numbers in (("train", (1, 2, 3)), ("val", (4,)), ("test", (5,))):
+        (tmp_path / f"{part}.txt").write_text("".join(f"HG_BraTS20_Training_{n:03d}\n" for n in numbers))
+    lists = [word for part in ("train", "val", "test") for word in (f"--{part}", tmp_path / f"{part}.txt")]
+    passion("split", raw, *lists, "-o", tmp_path / "split.csv")
+    assert pd.read_csv(tmp_path / "split.csv")["part"].value_counts().to_dict() == {"train": 3, "val": 1, "test": 1}
+    assert "give all three lists" in refused(capsys, "split", raw, *lists[:2], "-o", tmp_path / "other.csv")
+
+
+def test_rates_are_realised_within_half_a_case(study: Path) -> None:
+    drawn = pd.read_csv(study / "presence.csv")
+    for part in RATES.split(","):
+        name, rate = part.split("=")
+        assert abs(drawn[name].sum() - len(drawn) * (1 - float(rate))) <= 0.5
