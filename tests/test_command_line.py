@@ -83,7 +83,9 @@ def test_really_absent_files_are_normal_in_every_step(raw: Path, tmp_path: Path)
     passion("report", tmp_path / "run", "-o", tmp_path / "report.html")
 
 
-def test_a_resumed_run_equals_one_that_was_never_stopped(study: Path, trained: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_resumed_run_equals_one_that_was_never_stopped(
+    study: Path, trained: Path, tmp_path: Path, monkeypatch
+) -> None:
     from passion.training.module import TrainingModule
 
     step = TrainingModule.training_step
@@ -176,9 +178,21 @@ def modality_of_nobody(raw: Path) -> str:
 
 @pytest.mark.parametrize(
     "spoil",
-    [corrupt, truncated, unknown_label, other_shape, other_affine, not_a_number, constant, no_modality, modality_of_nobody],
+    [
+        corrupt,
+        truncated,
+        unknown_label,
+        other_shape,
+        other_affine,
+        not_a_number,
+        constant,
+        no_modality,
+        modality_of_nobody,
+    ],
 )
-def test_prepare_refuses_and_writes_nothing(spoil, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepare_refuses_and_writes_nothing(
+    spoil, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = tmp_path / "raw"
     shutil.copytree(raw, broken)
     expected = spoil(broken)

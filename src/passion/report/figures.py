@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from passion.report.results import Run, subset_names
 from passion.report.tables import AVERAGE_COLUMN, AVERAGE_ROW, subset_table
@@ -30,7 +31,7 @@ def image_uri(figure: Figure, kind: str = "svg") -> str:
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     with rc_context({"svg.hashsalt": "passion"}):
-        figure.savefig(buffer, format=kind, dpi=170, metadata=metadata)
+        figure.savefig(buffer, format=kind, dpi=130, metadata=metadata)
     mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
@@ -74,6 +75,7 @@ def _legend(figure: Figure, handles: Sequence[Any]) -> None:
         loc="outside upper left",
         ncols=min(len(handles), 6),
         frameon=False,
+        handlelength=2.6,
         fontsize=TEXT_SIZE,
         labelcolor=INK,
     )
@@ -192,6 +194,8 @@ def dice_by_subset(runs: Sequence[Run]) -> Figure:
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.08)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    dots.set_yticks(rows)
     dots.set_ylim(len(names), -0.7)
     _legend(figure, _run_handles(runs, marked=True))
     return figure

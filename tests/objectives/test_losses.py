@@ -1,0 +1,192 @@
+"""The losses against slow and obvious re-implementations, and the laws of preference."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from passion.data.loading import Batch
+from passion.networks import Decoding, build
+from passion.objectives import OBJECTIVES, measure_preference, objective_class
+from passion.objectives.distillation import pixel_distillation, semantic_distillation
+from passion.objectives.preference import GradientWeight, relative_preference
+from passion.objectives.segmentation import deep_supervision, segmentation_loss
+
+
+def some_decoding(rows: int, seed: int) -> Decoding:
+    random = torch.Generator().manual_seed(seed)
+    logits, coarse = torch.randn(rows, 3, 4, 6, generator=random) * 3, torch.randn(rows, 3, 2, 3, generator=random)
+    return Decoding(logits, (coarse,), torch.randn(rows, 5, 4, 6, generator=random))
+
+
+@pytest.fixture
+def target() -> torch.Tensor:
+    target = torch.randint(0, 3, (2, 4, 6), generator=torch.Generator().manual_seed(3))
+    target[1][target[1] == 2] = 0
+    return target
+
+
+def slow_segmentation_loss(p: np.ndarray, y: np.ndarray) -> float:
+    classes, dice, entropy = len(p), 0.0, 0.0
+    for k in range(classes):
+        dice += 2 * p[k][y == k].sum() / (p[k].sum() + (y == k).sum() + 1e-7) / classes
+    for place in np.ndindex(y.shape):
+        k = y[place]
+        weight = 1 - (y == k).sum() / y.size
+        entropy -= weight * math.log(min(max(p[k][place], 0.005), 1)) / y.size
+    return 1 - dice + entropy
+
+
+def up(p: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    return F.interpolate(p, size=size, mode="bilinear", align_corners=True)
+
+
+def test_segmentation_loss_and_deep_supervision(target: torch.Tensor) -> None:
+    decoding = some_decoding(2, 0)
+    p = decoding.logits.softmax(1)
+    deep = up(decoding.deep_logits[0].softmax(1), target.shape[1:])
+    for row in range(2):
+        y = target[row].numpy()
+        assert segmentation_loss(p, target)[row].item() == pytest.approx(
+            slow_segmentation_loss(p[row].numpy(), y), 1e-5
+        )
+        expected = 0.5 * slow_segmentation_loss(deep[row].numpy(), y)
+        assert deep_supervision(decoding, target)[row].item() == pytest.approx(expected, 1e-5)
+
+
+def test_pixel_distillation() -> None:
+    student, teacher, tau = some_decoding(2, 0), some_decoding(2, 1), 4.0
+    for row in range(2):
+        expected = 0.0
+        for weight, s, t in (
+            (1, student.logits, teacher.logits),
+            (0.5, student.deep_logits[0], teacher.deep_logits[0]),
+        ):
+            s, t = (up((z / tau).softmax(1), student.logits.shape[2:])[row].clamp(0.005, 1).numpy() for z in (s, t))
+            expected += weight * tau**2 * np.mean([a * math.log(a / b) for a, b in zip(t.flat, s.flat, strict=True)])
+        assert pixel_distillation(student, teacher, tau)[row].item() == pytest.approx(expected, 1e-4)
+
+
+def test_semantic_distillation(target: torch.Tensor) -> None:
+    student, teacher = some_decoding(2, 0), some_decoding(2, 1)
+    loss, gap = semantic_distillation(student, teacher, target)
+    for row in range(2):
+        y, maps = target[row].numpy(), []
+        for features in (student.features[row].numpy(), teacher.features[row].numpy()):
+            for k in sorted(set(y.flat)):
+                prototype = np.mean([features[(slice(None), *i)] for i in np.argwhere(y == k)], axis=0)
+                norms = np.linalg.norm(features, axis=0) * np.linalg.norm(prototype)
+                maps.append(np.einsum("f...,f->...", features, prototype) / norms)
+        half = len(maps) // 2
+        difference = np.array(maps[:half]) - np.array(maps[half:])
+        assert loss[row].item() == pytest.approx((difference**2).mean(), 1e-4)
+        assert gap[row].item() == pytest.approx(np.abs(difference).mean(), 1e-4)
+
+
+def test_student_equal_to_teacher_gives_zero(target: torch.Tensor) -> None:
+    same = some_decoding(2, 0)
+    loss, gap = semantic_distillation(same, same, target)
+    assert pixel_distillation(same, same, 4.0).abs().max() == 0
+    assert loss.abs().max() == 0
+    assert gap.abs().max() == 0
+
+
+def test_no_gradient_reaches_the_teacher(target: torch.Tensor) -> None:
+    student, teacher = some_decoding(2, 0), some_decoding(2, 1)
+    for decoding in (student, teacher):
+        decoding.logits.requires_grad_()
+        decoding.features.requires_grad_()
+    loss = pixel_distillation(student, teacher, 4.0) + semantic_distillation(student, teacher, target)[0]
+    loss.sum().backward()
+    assert teacher.logits.grad is None
+    assert teacher.features.grad is None
+    assert student.logits.grad is not None
+
+
+def test_gaps_stay_in_full_precision_under_autocast(target: torch.Tensor) -> None:
+    student, teacher = some_decoding(2, 0), some_decoding(2, 1)
+    plain = semantic_distillation(student, teacher, target)[1]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(semantic_distillation(student, teacher, target)[1], plain)
+
+
+def small_batch() -> Batch:
+    present = torch.tensor([[True, True, False], [True, False, False]])
+    random = torch.Generator().manual_seed(0)
+    target = torch.randint(0, 3, (2, 32, 32), generator=random)
+    return Batch(torch.randn(2, 3, 32, 32, generator=random), present, present, target)
+
+
+def small_network(seed: int = 0) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    options = dict(width=4, token_dim=16, token_hidden=16, heads=2, dropout=0.0)
+    return build("mmformer", modalities=3, classes=3, spatial_dims=2, patch_size=32, **options)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_term_is_per_sample_and_finite(name: str) -> None:
+    losses = objective_class(name)(torch.ones(3))(small_network(), small_batch())
+    for term in losses.terms.values():
+        assert term.value.shape in ((2,), (2, 3))
+        assert term.value.isfinite().all()
+        assert term.per_sample.shape == (2,)
+    assert losses.total.item() == pytest.approx(sum(t.per_sample for t in losses.terms.values()).mean().item(), 1e-6)
+
+
+@pytest.mark.parametrize("form", ["paper", "reference"])
+def test_a_single_modality_has_preference_zero(form: str) -> None:
+    losses = objective_class("passion")(torch.ones(3), form=form)(small_network(), small_batch())
+    assert losses.preference is not None
+    assert torch.equal(losses.preference[1], torch.zeros(3))
+    assert losses.preference[0, 2] == 0
+    assert losses.terms["pixel"].value[1].abs().max() == 0
+
+
+def test_components_can_be_switched_off() -> None:
+    def terms(**off: bool) -> dict:
+        return dict(
+            objective_class("passion")(torch.tensor([1.0, 2.0, 4.0]), **off)(small_network(), small_batch()).terms
+        )
+
+    assert set(terms()) == {"segmentation", "deep_supervision", "semantic", "pixel"}
+    assert "pixel" not in terms(use_pixel=False)
+    assert "semantic" not in terms(use_semantic=False)
+    assert torch.as_tensor(terms(use_delta=False)["semantic"].weight).unique().tolist() == pytest.approx([0.1])
+    assert torch.as_tensor(terms(use_beta=False)["pixel"].weight).unique().tolist() == pytest.approx([0.5])
+    assert terms()["pixel"].weight.tolist() == pytest.approx([0.5, 1.0, 2.0])
+
+
+def test_preference_of_the_baseline_is_that_of_passion() -> None:
+    batch = small_batch()
+    losses = objective_class("passion")(torch.ones(3))(small_network(), batch)
+    torch.testing.assert_close(measure_preference(small_network(), batch).preference, losses.preference)
+
+
+def test_relative_preference_sums_to_zero_over_the_present() -> None:
+    present = torch.tensor([[True, True, False, True]])
+    preference = relative_preference(torch.tensor([[0.1, 0.2, 9.0, 0.6]]), present)
+    assert preference.sum().item() == pytest.approx(0, abs=1e-6)
+    assert preference[0, 0].item() == pytest.approx(1 - 0.1 / 0.3)
+
+
+def test_beta_of_the_paper() -> None:
+    weight = GradientWeight(torch.tensor([1.25, 5.0]), 0.5, "paper")
+    gap, present = torch.tensor([[1.0, 3.0], [1.0, 0.0]]), torch.tensor([[True, True], [True, False]])
+    weight.record(gap, relative_preference(gap, present), present)
+    weight.update()
+    assert weight.beta.tolist() == pytest.approx([1.25 - 0.5 * 0.5 / 2, 5.0 + 0.5 * 0.5])
+    weight.beta.fill_(0.1)
+    weight.record(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.5, -0.5]]), present[:1])
+    weight.update()
+    assert weight.beta[0] == pytest.approx(0.1)
+
+
+def test_beta_of_the_reference() -> None:
+    weight = GradientWeight(torch.tensor([1.25, 5.0]), 0.01, "reference")
+    gap, present = torch.tensor([[1.0, 3.0]]), torch.tensor([[True, True]])
+    weight.record(gap, relative_preference(gap, present), present)
+    weight.update()
+    raw = np.array([1 - 0.015 * 0.5, 1 + 0.015 * 0.5])
+    assert weight.beta.tolist() == pytest.approx((raw * math.sqrt(2) / np.linalg.norm(raw)).tolist(), 1e-6)
