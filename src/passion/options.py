@@ -14,12 +14,14 @@ OBJECTIVE_FROM_STUDY = {"inverse_presence"}
 
 
 class Parser(ArgumentParser):  # type: ignore[misc]
-    """A parser that says what is wrong in one line, and knows `-o` as short for `--out`."""
+    """A parser that says what is wrong in one line, knows `-o` as short for `--out`, and has flags without a value."""
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
         """See `argparse`."""
         if args == ("--out",):
             args = ("-o", "--out")
+        if args in (("--resume",), ("--json",)):
+            kwargs = {"action": "store_true", "help": kwargs.get("help")}
         return super().add_argument(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

@@ -121,7 +121,7 @@ def small_batch() -> Batch:
 
 def small_network(seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
-    options = dict(width=4, token_dim=16, token_hidden=16, heads=2, dropout=0.0)
+    options = {"width": 4, "token_dim": 16, "token_hidden": 16, "heads": 2, "dropout": 0.0}
     return build("mmformer", modalities=3, classes=3, spatial_dims=2, patch_size=32, **options)
 
 

@@ -1,6 +1,7 @@
 """Run folders as training and evaluation write them, with plausible numbers and brain-like slices."""
 
 import json
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -123,6 +124,12 @@ def _examples(
                 predicted[_tumour(grid, (130 - 50 * number, 60), 0.45) > 0] = 2
             found[f"{case}/prediction/{subset}"] = predicted
     return found
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., Path]:
+    """See `write_run`."""
+    return write_run
 
 
 @pytest.fixture

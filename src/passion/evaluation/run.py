@@ -25,7 +25,7 @@ def evaluate_run(
     prepared: Path | None,
     device: str,
 ) -> tuple[pd.DataFrame, Study, Path]:
-    """Score a run on every subset and write `evaluation/{part}-{checkpoint}` in its folder.
+    """Score a run on every subset, in the precision it was trained in, and write `evaluation/{part}-{checkpoint}`.
 
     Args:
         run: folder of the run.
@@ -51,7 +51,9 @@ def evaluate_run(
         yield from track((cases[index] for index in range(len(cases))), len(cases), "Evaluating")
 
     folder = run / "evaluation" / f"{part}-{checkpoint}"
-    scores = evaluate(trained.network, scored(), trained.study, where, rows_at_once(where), folder)
+    mixed = trained.configuration.training.precision == "bf16-mixed"
+    with torch.autocast(where.type, torch.bfloat16, enabled=mixed):
+        scores = evaluate(trained.network, scored(), trained.study, where, rows_at_once(where), folder)
     settings = {
         "split": part, "checkpoint": checkpoint, "epoch": trained.epoch, "overlap": OVERLAP, "cases": len(cases),
         "device": str(where), **versions(),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from passion.data.study import Study
 from passion.report.results import Run, subset_names
@@ -49,7 +50,7 @@ METRICS = {
         "The larger of the two directions' 95th percentiles; empty masks as in HD.",
     ),
     "hd95_reference": Metric(
-        "HD, empty = 1 mm [mm]",
+        "HD [mm], empty = 1 mm",
         1.0,
         False,
         "HD as the authors' code has it: 1 mm where exactly one mask is empty, which flatters empty "
@@ -140,16 +141,22 @@ def print_table(table: pd.DataFrame, title: str, study: Study | None = None, con
         for group in table.columns.unique(0):
             print_table(table.loc[:, [group]].droplevel(0, axis=1), f"{title}: {group}", study, console)
         return
-    shown = Table(title=title, title_justify="left", title_style="bold")
+    # Text, because rich would take the unit in "HD [mm]" for a style of its own and drop it.
+    shown = Table(title=Text(title, style="bold"), title_justify="left")
     if study is not None:
-        shown.add_column(" ".join(study.modalities), no_wrap=True)
-    shown.add_column(str(table.index.name), overflow="fold")
+        shown.add_column(Text(" ".join(study.modalities)), no_wrap=True)
+    shown.add_column(Text(str(table.index.name)), overflow="fold")
     for column in table.columns:
-        shown.add_column(str(column), justify="right", no_wrap=True)
+        shown.add_column(Text(str(column)), justify="right", no_wrap=True)
     for name, values in zip(table.index.astype(str), table.to_numpy(dtype=float), strict=True):
         last = name == AVERAGE_ROW
         if last:
             shown.add_section()
-        dots = [] if study is None else ["" if last else format_subset(name, study)]
-        shown.add_row(*dots, name, *map(format_value, values), style="bold" if last else None)
+        dots = [] if study is None else ["" if last else _dots_under_names(name, study)]
+        shown.add_row(*dots, Text(name), *map(format_value, values), style="bold" if last else None)
     console.print(shown)
+
+
+def _dots_under_names(subset: str, study: Study) -> str:
+    dots = format_subset(subset, study).split()
+    return " ".join(dot.center(len(name)) for dot, name in zip(dots, study.modalities, strict=True))
