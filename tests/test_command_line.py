@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import RATES, passion, refused, training_words
+from command_line import RATES, passion, refused, training_words
 
 from passion import cli
 from passion.data.study import read_run_study

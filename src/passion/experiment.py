@@ -376,8 +376,8 @@ def load_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> Tra
     Raises:
         InputError: not a run folder, or without that checkpoint.
     """
-    configuration = Configuration.from_file(run / "config.yaml")
     study = read_run_study(run)
+    configuration = Configuration.from_file(run / "config.yaml")
     objective = build_objective(configuration.objective, np.ones(len(study.modalities)))
     network = build_network(configuration.network, study, configuration.data.patch_size, objective)
     path = checkpoint_path(run, checkpoint)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+import torch
 
 from passion.data.loading import WholeCase, WholeCases
 from passion.data.split import read_split

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from passion.report.results import Run, subset_names
 from passion.report.tables import AVERAGE_COLUMN, AVERAGE_ROW, subset_table
@@ -30,10 +31,20 @@ def image_uri(figure: Figure, kind: str = "svg") -> str:
     """`figure` as a data URI, the same at every call; "svg" for drawings, "png" where pixels dominate."""
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    _settle(figure)
     with rc_context({"svg.hashsalt": "passion"}):
         figure.savefig(buffer, format=kind, dpi=130, metadata=metadata)
     mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _settle(figure: Figure) -> None:
+    """Round what the layout solver found: its last digits, and names made from them, vary from call to call."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(edge, 5) for edge in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def cycled(values: Sequence[Any], index: int) -> Any:
@@ -170,35 +181,28 @@ def dice_by_subset(runs: Sequence[Run]) -> Figure:
     _dot_matrix(dots, names, study.modalities)
     tables = [subset_table(run.scores, study) for run in runs]
     for axes, region in zip(columns, regions, strict=True):
-        values = np.array([table[region] for table in tables])
-        known = np.isfinite(values).any(axis=0)
-        axes.hlines(
-            np.array(rows)[known],
-            values[:, known].min(axis=0),
-            values[:, known].max(axis=0),
-            color="#c3c8ce",
-            lw=2,
-        )
-        for index, row in enumerate(values):
-            axes.plot(
-                row,
-                rows,
-                cycled(RUN_MARKERS, index),
-                color=cycled(RUN_COLOURS, index),
-                markersize=6,
-                alpha=0.9,
-            )
+        _dumbbells(axes, np.array([table[region] for table in tables]), np.array(rows))
         axes.axhline(len(names) - 1.2, color=FAINT, linewidth=0.8)
         axes.set_title(region, fontsize=TEXT_SIZE + 1, color=INK, loc="left")
         axes.set_xlabel("Dice [%]", fontsize=TEXT_SIZE, color=INK)
-        axes.spines["left"].set_visible(False)
-        axes.tick_params(axis="y", length=0)
-        axes.margins(x=0.08)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
     dots.set_yticks(rows)
     dots.set_ylim(len(names), -0.7)
     _legend(figure, _run_handles(runs, marked=True))
     return figure
+
+
+def _dumbbells(axes: Axes, values: NDArray[np.float64], rows: NDArray[np.float64]) -> None:
+    """Marks at `values` (runs, rows), joined along each row."""
+    known = np.isfinite(values).any(axis=0)
+    least, most = np.nanmin(values[:, known], axis=0), np.nanmax(values[:, known], axis=0)
+    axes.hlines(rows[known], least, most, color="#c3c8ce", lw=2)
+    for index, row in enumerate(values):
+        colour, marker = cycled(RUN_COLOURS, index), cycled(RUN_MARKERS, index)
+        axes.plot(row, rows, marker, color=colour, markersize=6, alpha=0.9)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.margins(x=0.08)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
 def _dot_matrix(axes: Axes, names: Sequence[str], modalities: Sequence[str]) -> None:
