@@ -39,6 +39,9 @@ class TrainingModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One step on a batch."""
+        # Dropout follows from seed, step and process alone, so that resuming is exact.
+        seeds = np.random.SeedSequence([self.settings.seed, self.global_step, self.global_rank])
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
         losses: Losses = self.objective(self.network, batch)
         self._latest = {name: term.per_sample.detach().mean() for name, term in losses.terms.items()}
         self.averages.add_losses(losses, batch.present)
@@ -69,9 +72,7 @@ class TrainingModule(LightningModule):
         self.log("validation_dice", mean.float(), sync_dist=False)
 
     def on_train_epoch_start(self) -> None:
-        """Everything random in an epoch follows from seed, epoch and process, so that resuming is exact."""
-        seeds = np.random.SeedSequence([self.settings.seed, self.current_epoch, self.global_rank])
-        torch.manual_seed(int(seeds.generate_state(1)[0]))
+        """Set the learning rate from the epoch alone, so that there is no schedule to restore."""
         rate = self.settings.learning_rate * self._decay()
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
