@@ -1,5 +1,6 @@
 """The whole way in minutes: phantoms, preparation, two trainings, scores, a page."""
 
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,10 @@ def run_demo(out: Path, scale: str, seed: int) -> None:
         sys.stdout.flush()
         configuration = Configuration(data, settings, chosen.network, {"name": run.name})
         if not (run / "evaluation" / "test-last" / "settings.json").exists():
-            train(configuration, run, resume=checkpoint_path(run, "last").exists())
+            begun = checkpoint_path(run, "last").exists()
+            if not begun:
+                shutil.rmtree(run, ignore_errors=True)
+            train(configuration, run, resume=begun)
             evaluate_run(run, "last", "test", None, "auto")
     page = out / "report.html"
     write_report(runs, page, notes=[NOTE])
