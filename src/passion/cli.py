@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Size = Literal["full"] | int
 Checkpoint = Literal["last", "best"]
+By = Literal["subject", "slice"]
 Part = Literal["val", "test"]
 
 
@@ -59,6 +60,7 @@ def split(
     *,
     out: Path,
     seed: int = 0,
+    sizes: str | None = None,
     train: Path | None = None,
     val: Path | None = None,
     test: Path | None = None,
@@ -69,12 +71,13 @@ def split(
         raw: folder of the study.
         out: CSV file to write.
         seed: of the draw.
+        sizes: how many for train, val and test, such as 20,0,5.
         train: text file with a case name a line; given together with val and test, nothing is drawn.
         val: as train.
         test: as train.
     """
     from passion.data.sources import read_study
-    from passion.data.split import PARTS, check_disjoint, draw_split, read_list, write_split
+    from passion.data.split import PARTS, check_disjoint, draw_split, parse_sizes, read_list, write_split
 
     _, cases = read_study(raw)
     labelled = [case.name for case in cases if case.target is not None]
@@ -87,7 +90,7 @@ def split(
         divided = {part: read_list(path, labelled) for part, path in given.items()}
         check_disjoint(divided, "the given lists")
     else:
-        divided = dict(draw_split(labelled, seed))
+        divided = dict(draw_split(labelled, seed, parse_sizes(sizes) if sizes else None))
     write_split(out, divided)
     left_out = len(cases) - len(labelled)
     say(f"{out}: " + ", ".join(f"{len(divided[part])} {part}" for part in PARTS))
@@ -161,6 +164,7 @@ def evaluate(
     part: Part = "test",
     prepared: Path | None = None,
     device: str = "auto",
+    by: By = "subject",
 ) -> None:
     """Score a run on every subset of the modalities: Dice and HD95 of each case, subset and region.
 
@@ -170,11 +174,12 @@ def evaluate(
         part: of the split.
         prepared: folder of the prepared study, if it is no longer where the run was trained.
         device: auto, cpu, cuda, ...
+        by: subject scores whole volumes in mm; slice each slice by itself in pixels, as the published 2D code does.
     """
     from passion.evaluation.run import evaluate_run
     from passion.report.tables import print_table, subset_table
 
-    scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device)
+    scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device, by)
     for metric, title in (
         ("dice", "Dice in %"),
         ("hd95_pooled", "HD95 in mm, pooled as in the paper, honest where empty"),

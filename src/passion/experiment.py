@@ -5,7 +5,7 @@ import logging
 import subprocess
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 import passion
 from passion.data.augment import AugmentationSettings
 from passion.data.loading import (
+    Crop,
     PatchSettings,
     Setting,
     TrainingPatches,
@@ -32,7 +33,7 @@ from passion.data.store import PreparedStudy
 from passion.data.study import Study, read_run_study
 from passion.errors import InputError
 from passion.files import write_json, write_text
-from passion.missingness import Presence, presence_of, read_presence
+from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence
 from passion.networks import Segmenter, build, network_class
 from passion.objectives import Objective, objective_class
 from passion.training.callbacks import AtomicCheckpoints, History, ProgressBar
@@ -52,7 +53,9 @@ class DataSettings:
         presence: CSV file of the presence matrix; none: what the files themselves hold.
         setting: "idt", where a missing modality stays invisible, or "pdt", where all are there and a random
             subset is fed at each step.
+        spatial_dims: 2 trains on slices along the last axis of a study of volumes; none: as the study has it.
         patch_size: extent of a patch along each axis: one number, or one a spatial axis.
+        crop: where in a case's box a patch is taken, "random" or "centre".
         batch_size: patches a step.
         samples_per_epoch: patches an epoch; none: one of each case.
         workers: processes that load.
@@ -64,7 +67,9 @@ class DataSettings:
     split: Path
     presence: Path | None = None
     setting: Setting = "idt"
+    spatial_dims: Literal[2, 3] | None = None
     patch_size: int | list[int] = 80
+    crop: Crop = "random"
     batch_size: int = 1
     samples_per_epoch: int | None = None
     workers: int = 2
@@ -180,11 +185,14 @@ def training_presence(data: DataSettings, prepared: PreparedStudy, split: Split)
     if data.presence is None:
         return own.check(data.prepared)
     drawn = read_presence(data.presence, prepared.cases, modalities)
-    left_out = [name for name in own.cases if name not in drawn.cases]
+    case_of = {row: row.partition(SLICE_MARK)[0] for row in drawn.cases}
+    left_out = [name for name in own.cases if name not in case_of.values()]
     if left_out:
         raise InputError(f"{data.presence}: has no row for training case {left_out[0]!r}; draw it for this split")
-    drawn = drawn.restricted_to(own.cases)
-    return Presence(own.cases, own.modalities, own.matrix & drawn.matrix).check(data.presence)
+    rows = [row for name in own.cases for row, case in case_of.items() if case == name]
+    held = own.restricted_to([case_of[row] for row in rows])
+    allowed = drawn.restricted_to(rows)
+    return Presence(allowed.cases, own.modalities, held.matrix & allowed.matrix).check(data.presence)
 
 
 def _check_complete(data: DataSettings, own: Presence) -> None:
@@ -203,6 +211,7 @@ class Experiment:
     """All objects of a training run."""
 
     prepared: PreparedStudy
+    study: Study
     split: Split
     presence: Presence
     module: TrainingModule
@@ -224,16 +233,15 @@ def assemble(configuration: Configuration) -> Experiment:
     check_disjoint(split, data.split)
     presence = training_presence(data, prepared, split)
     inverse = np.ones(len(presence.modalities)) if data.setting == "pdt" else presence.inverse_presence
+    study = replace(prepared.study, spatial_dims=data.spatial_dims or prepared.study.spatial_dims)
     torch.manual_seed(settings.seed)
     objective = build_objective(configuration.objective, inverse)
-    network = build_network(configuration.network, prepared.study, data.patch_size, objective)
-    patches = TrainingPatches(
-        prepared,
-        presence,
-        PatchSettings(network.patch_size, data.setting, data.augmentation if data.augment else None, settings.seed),
-    )
-    module = TrainingModule(network, objective, prepared.study, settings)
-    return Experiment(prepared, split, presence, module, patches)
+    network = build_network(configuration.network, study, data.patch_size, objective)
+    augmentation = data.augmentation if data.augment else None
+    patch_settings = PatchSettings(network.patch_size, data.crop, data.setting, augmentation, settings.seed)
+    patches = TrainingPatches(prepared, presence, patch_settings)
+    module = TrainingModule(network, objective, study, settings)
+    return Experiment(prepared, study, split, presence, module, patches)
 
 
 def train(configuration: Configuration, out: Path, resume: bool = False) -> None:
@@ -331,7 +339,7 @@ def _callbacks(out: Path) -> list[Callback]:
 def _describe(experiment: Experiment, configuration: Configuration, out: Path) -> None:
     out.mkdir(parents=True)
     write_text(out / "config.yaml", configuration.to_yaml())
-    write_json(out / "study.json", experiment.prepared.study.to_dict())
+    write_json(out / "study.json", experiment.study.to_dict())
     write_split(out / "split.csv", experiment.split)
     experiment.presence.write(out / "presence.csv")
     write_json(out / "versions.json", versions())

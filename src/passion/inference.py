@@ -1,11 +1,19 @@
 """Sliding windows in which each modality is encoded once and many subsets are decoded."""
 
+import math
+
 import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor
 
 from passion.errors import InputError
 from passion.networks.contract import Segmenter
+
+SLICES_AT_ONCE = 8
+"""Slices that are segmented together."""
+
+VOXELS_AT_ONCE = {True: 3 * 80**3, False: 16 * 80**3}
+"""Voxels of the answers that are decoded together: few on a CPU (True), whose caches are small, many on a GPU."""
 
 OVERLAP = 0.5
 """Part of a window that neighbouring windows share (as in the published code)."""
@@ -17,23 +25,32 @@ def answerable(subsets: Tensor, present: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def segment(network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor, rows_at_once: int = 3) -> Tensor:
+def segment(network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor) -> Tensor:
     """Segment one case as seen through each subset of its modalities.
 
     Windows have the network's patch size and overlap by one half; the probabilities of overlapping windows are
-    averaged. A case smaller than a window is padded with zeros.
+    averaged. A case smaller than a window is padded with zeros. A network for slices is asked about each slice along
+    the last axis.
 
     Args:
         network: in evaluation mode.
-        images: (1, M, *space).
+        images: (1, M, X, Y, Z).
         present: (1, M) bool, on the CPU.
         subsets: (S, M) bool, on the CPU, each inside `present`.
-        rows_at_once: subsets that are decoded together; few on a CPU, many on a GPU.
 
     Returns:
-        Class indices (S, *space) uint8, on the CPU.
+        Class indices (S, X, Y, Z) uint8, on the CPU.
     """
+    if network.spatial_dims == 3:
+        return _segment_batch(network, images, present, subsets)[0]
+    slices = torch.split(images[0].movedim(-1, 0), SLICES_AT_ONCE)
+    return torch.cat([_segment_batch(network, some, present, subsets) for some in slices]).movedim(0, -1)
+
+
+def _segment_batch(network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor) -> Tensor:
+    """Images (N, M, *space) of the same modalities -> class indices (N, S, *space) uint8 on the CPU."""
     count = len(subsets)
+    rows_at_once = max(1, VOXELS_AT_ONCE[images.device.type == "cpu"] // math.prod(network.patch_size))
 
     def answer(windows: Tensor) -> Tensor:
         encoding = network.encode(windows, present.expand(len(windows), -1))
@@ -47,10 +64,10 @@ def segment(network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor
         return probabilities.reshape(len(windows), -1, *windows.shape[2:])
 
     probabilities = sliding_window_inference(
-        images, roi_size=network.patch_size, sw_batch_size=1, predictor=answer, overlap=OVERLAP
+        images, roi_size=network.patch_size, sw_batch_size=len(images), predictor=answer, overlap=OVERLAP
     )
-    by_subset: Tensor = probabilities.view(count, -1, *images.shape[2:])
-    return by_subset.argmax(1).to(torch.uint8).cpu()
+    by_subset: Tensor = probabilities.view(len(images), count, -1, *images.shape[2:])
+    return by_subset.argmax(2).to(torch.uint8).cpu()
 
 
 def choose_device(name: str) -> torch.device:
@@ -67,8 +84,3 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {name}: is not to be had here; use auto or cpu") from error
     return device
-
-
-def rows_at_once(device: torch.device) -> int:
-    """How many subsets to decode together: few on a CPU, whose caches are small, many on a GPU."""
-    return 3 if device.type == "cpu" else 16

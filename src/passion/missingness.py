@@ -11,12 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, brentq, milp
 
-from passion.data.split import match_names, read_table
+from passion.data.split import check_unique, match_names, read_table
 from passion.errors import InputError
 from passion.files import replacing
 
-PUBLISHED_MODALITIES = ("flair", "t1c", "t1", "t2")
-"""Order of `mask` in the published CSV files."""
+PUBLISHED_MODALITIES = (("flair", "t1c", "t1", "t2"), ("bssfp", "lge", "t2"))
+"""Orders of `mask` in the published CSV files, of BraTS2020 and of MyoPS2020."""
+
+SLICE_MARK = "_slice_"
+"""In the name of a row of one slice: CASE_slice_POSITION."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def presence_of(cases: Mapping[str, Sequence[str]], modalities: Sequence[str]) -
 def read_presence(path: Path, cases: Sequence[str], modalities: Sequence[str]) -> Presence:
     """Read a presence matrix, ours or one in the published format (`data_name`, `mask`).
 
-    The published `mask` is in the order Flair, T1c, T1, T2, and names carry a prefix `HG_` or `LG_`.
+    The published `mask` is in the order Flair, T1c, T1, T2, and names carry a prefix `HG_` or `LG_`; for MyoPS2020 it
+    is bSSFP, LGE, T2, with a row for each slice, `CASE_slice_POSITION`.
 
     Args:
         path: of the CSV file.
@@ -103,9 +107,13 @@ def read_presence(path: Path, cases: Sequence[str], modalities: Sequence[str]) -
     """
     table = read_table(path, [])
     if {"data_name", "mask"} <= set(table.columns):
-        table = _from_published(table, path)
+        table = _from_published(table, modalities, path)
     table = _check_columns(table, modalities, path)
-    names = match_names(table["case"].tolist(), cases, path)
+    parts = [name.partition(SLICE_MARK) for name in table["case"]]
+    written = list(dict.fromkeys(case for case, _, _ in parts))
+    known = dict(zip(written, match_names(written, cases, path), strict=True))
+    names = [known[case] + mark + position for case, mark, position in parts]
+    check_unique(names, path)
     entries = table[list(modalities)]
     wrong = ~entries.isin(["0", "1"]).to_numpy()
     if wrong.any():
@@ -124,13 +132,16 @@ def _check_columns(table: pd.DataFrame, modalities: Sequence[str], path: Path) -
     return table
 
 
-def _from_published(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _from_published(table: pd.DataFrame, modalities: Sequence[str], path: Path) -> pd.DataFrame:
+    order = next((names for names in PUBLISHED_MODALITIES if set(names) == set(modalities)), None)
+    if order is None:
+        raise InputError(f"{path}: is in the published format, which is for BraTS2020 and MyoPS2020 only")
     try:
         masks = [ast.literal_eval(mask) for mask in table["mask"]]
-        matrix = np.array(masks, dtype=int).reshape(len(masks), len(PUBLISHED_MODALITIES)).astype(str)
+        matrix = np.array(masks, dtype=int).reshape(len(masks), len(order)).astype(str)
     except (ValueError, SyntaxError, TypeError) as error:
-        raise InputError(f"{path}: column 'mask' does not hold lists of four True or False") from error
-    out = pd.DataFrame(matrix, columns=list(PUBLISHED_MODALITIES))
+        raise InputError(f"{path}: column 'mask' does not hold lists of {len(order)} True or False") from error
+    out = pd.DataFrame(matrix, columns=list(order))
     out.insert(0, "case", table["data_name"].tolist())
     return out
 

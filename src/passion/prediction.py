@@ -7,11 +7,11 @@ import nibabel
 import numpy as np
 import torch
 
-from passion.data.prepare import normalise
-from passion.data.store import copy_overlap, union_of
+from passion.data.prepare import at_grid, normalise, study_grid
+from passion.data.store import copy_overlap, put_back, union_of
 from passion.data.volumes import check_same_grid, read_image
 from passion.errors import InputError
-from passion.evaluation.subsets import on_original_grid, subset_name
+from passion.evaluation.subsets import subset_name
 from passion.experiment import CheckpointName, load_run
 from passion.files import replacing
 from passion.inference import choose_device, segment
@@ -44,15 +44,19 @@ def predict_files(run: Path, images: Mapping[str, Path], out: Path, checkpoint: 
     where = choose_device(device)
     trained = load_run(run, checkpoint, where)
     study = trained.study
-    prepared = {modality: normalise(volume.voxels) for modality, volume in volumes.items()}
+    first = next(iter(volumes.values()))
+    own_grid = first.grid
+    grid = study_grid(own_grid, study)
+    prepared = {
+        modality: normalise(at_grid(volume.voxels, own_grid, grid, order=1)) for modality, volume in volumes.items()
+    }
     box = union_of([own for _, own in prepared.values()])
     stack = np.zeros((1, len(study.modalities), *box.shape), dtype=np.float32)
     for modality, (voxels, own) in prepared.items():
         copy_overlap(voxels, own, stack[0, study.modalities.index(modality)], box)
     present = torch.tensor([[modality in images for modality in study.modalities]])
     labels = segment(trained.network, torch.from_numpy(stack).to(where), present, present)[0].numpy()
-    first = next(iter(volumes.values()))
-    classes = on_original_grid(labels, box, first.voxels.shape)
+    classes = put_back(labels, box, grid, own_grid)
     source = nibabel.load(first.path)
     header = source.header.copy()
     header.set_data_dtype(np.int16)

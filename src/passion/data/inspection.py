@@ -96,13 +96,13 @@ def inspect_case(case: Case, study: Study) -> CaseInspection:
         labelled = attempt(partial(read_labels, case.target, study))
         if labelled is not None:
             volumes["target"], labels = labelled
-            voxel_ml = float(np.prod(volumes["target"].spacing_mm)) / 1000
+            voxel_ml = float(np.prod(volumes["target"].grid.spacing_mm)) / 1000
             counts = np.bincount(labels.ravel(), minlength=len(study.classes)).tolist()
             names = list(study.classes)
             found.volumes_ml = dict(zip(names[1:], [count * voxel_ml for count in counts[1:]], strict=True))
     if volumes:
         first = next(iter(volumes.values()))
-        found.shape, found.spacing_mm = list(first.voxels.shape), list(first.spacing_mm)
+        found.shape, found.spacing_mm = list(first.voxels.shape), list(first.grid.spacing_mm)
         attempt(partial(check_same_grid, volumes))
     return found
 

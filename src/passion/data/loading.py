@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from passion.data.augment import AugmentationSettings, augment, draw_augmentation
 from passion.data.store import Box, PreparedCase, PreparedStudy
 from passion.errors import InputError
-from passion.missingness import Presence
+from passion.missingness import SLICE_MARK, Presence
 
 Setting = Literal["idt", "pdt"]
 """Imperfect data training: a missing modality stays invisible. Perfect: all are there, a random subset is fed."""
@@ -46,18 +46,24 @@ class Batch:
         return Batch(images, self.present, self.fed, self.target.to(device, non_blocking=True))
 
 
+Crop = Literal["random", "centre"]
+"""Where in a case's box a patch is taken."""
+
+
 @dataclass(frozen=True)
 class PatchSettings:
     """How patches are drawn.
 
     Args:
-        size: extent along each spatial axis.
+        size: extent along each spatial axis; of two, a patch is of one slice along the last axis.
+        crop: where in the case's box.
         setting: "idt" or "pdt".
         augmentation: None: none.
         seed: of everything random.
     """
 
     size: tuple[int, ...]
+    crop: Crop
     setting: Setting
     augmentation: AugmentationSettings | None
     seed: int
@@ -101,8 +107,41 @@ class EpochSampler(Sampler[tuple[int, int, int]]):
             yield self.epoch, position, int(order[position])
 
 
+@dataclass(frozen=True)
+class TrainingItem:
+    """What a patch is taken of.
+
+    Args:
+        case: name.
+        row: of the presence matrix.
+        position: of the slice along the last axis; None: the volume.
+    """
+
+    case: str
+    row: int
+    position: int | None
+
+
+def training_items(prepared: PreparedStudy, presence: Presence, spatial_dims: int) -> list[TrainingItem]:
+    """Each case, or in 2D each slice of its box.
+
+    A row of the presence matrix is a case's, or a single slice's where it is named `CASE_slice_POSITION`.
+    """
+    if spatial_dims == 3:
+        return [TrainingItem(name, row, None) for row, name in enumerate(presence.cases)]
+    items = []
+    for row, name in enumerate(presence.cases):
+        case, _, position = name.partition(SLICE_MARK)
+        if position:
+            items.append(TrainingItem(case, row, int(position)))
+        else:
+            box = prepared.case(name).box(presence.of(name))
+            items += [TrainingItem(name, row, position) for position in range(box.start[-1], box.stop[-1])]
+    return items
+
+
 class TrainingPatches(Dataset[Batch]):
-    """A random patch of each case, augmented; items are asked for by what `EpochSampler` yields.
+    """A random patch of each case or slice, augmented; items are asked for by what `EpochSampler` yields.
 
     Args:
         prepared: the study.
@@ -114,19 +153,25 @@ class TrainingPatches(Dataset[Batch]):
         self.prepared = prepared
         self.presence = presence
         self.settings = settings
+        self.items = training_items(prepared, presence, len(settings.size))
 
     def __len__(self) -> int:
-        return len(self.presence.cases)
+        return len(self.items)
 
     def __getitem__(self, key: tuple[int, int, int]) -> Batch:
         epoch, position, index = key
         random = np.random.default_rng([self.settings.seed, epoch, position])
-        case = self.prepared.case(self.presence.cases[index])
-        present = torch.from_numpy(self.presence.matrix[index])
-        box = case.box(self.presence.of(case.name))
-        window = draw_window(box, self.settings.size, random)
+        item = self.items[index]
+        case = self.prepared.case(item.case)
+        present = torch.from_numpy(self.presence.matrix[item.row])
+        box = case.box(self.presence.of(self.presence.cases[item.row]))
+        window = draw_window(box, self.settings.size, random, self.settings.crop)
+        if item.position is not None:
+            window = Box((*window.start, item.position), (*window.stop, item.position + 1))
         images = read_images(case, self.presence.modalities, present, window)
         target = torch.from_numpy(case.read_target(window)).long()
+        if item.position is not None:
+            images, target = images[..., 0], target[..., 0]
         if self.settings.augmentation is not None:
             draw = draw_augmentation(self.settings.augmentation, target.ndim, len(present), random)
             images, target = augment(images, target, present, draw)
@@ -142,12 +187,15 @@ def read_images(case: PreparedCase, modalities: Sequence[str], present: Tensor, 
     return torch.from_numpy(images)
 
 
-def draw_window(box: Box, size: Sequence[int], random: np.random.Generator) -> Box:
-    """A window of `size` anywhere inside `box`; along an axis where the box is smaller, centred on it."""
+def draw_window(box: Box, size: Sequence[int], random: np.random.Generator, crop: Crop = "random") -> Box:
+    """A window of `size` anywhere inside `box`; centred on it with crop "centre" and where the box is smaller.
+
+    Axes of `box` beyond those of `size` are left out.
+    """
     start = []
-    for low, extent, wanted in zip(box.start, box.shape, size, strict=True):
+    for low, extent, wanted in zip(box.start, box.shape, size, strict=False):
         spare = extent - wanted
-        start.append(low + (int(random.integers(spare + 1)) if spare > 0 else spare // 2))
+        start.append(low + (int(random.integers(spare + 1)) if spare > 0 and crop == "random" else spare // 2))
     return Box(tuple(start), tuple(a + b for a, b in zip(start, size, strict=True)))
 
 

@@ -5,11 +5,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passion.data.store import Box, PreparedStudy, case_folder, write_case, write_study
+from passion.data.resampling import Grid, resample
+from passion.data.store import TARGET, Box, PreparedStudy, case_folder, write_case, write_study
 from passion.data.study import Case, Study
 from passion.data.volumes import read_case
 from passion.errors import InputError
@@ -65,13 +67,26 @@ def prepare_case(case: Case, study: Study, out: Path) -> None:
         InputError: the case cannot be used (see `read_case`).
     """
     volumes = read_case(case, study)
-    images = {modality: normalise(volume.voxels) for modality, volume in volumes.images.items()}
-    target = None
+    own = volumes.grid
+    grid = study_grid(own, study)
+    arrays: dict[str, tuple[NDArray[Any], Box]] = {
+        modality: normalise(at_grid(volume.voxels, own, grid, order=1)) for modality, volume in volumes.images.items()
+    }
     if volumes.labels is not None:
-        box = bounding_box(volumes.labels > 0)
-        target = (volumes.labels[box.slices], box)
-    grid = volumes.grid
-    write_case(out, case.name, images, target, shape=grid.voxels.shape, affine=grid.affine, source=fingerprint(case))
+        labels = at_grid(volumes.labels, own, grid, order=0)
+        box = bounding_box(labels > 0)
+        arrays[TARGET] = (labels[box.slices], box)
+    write_case(out, case.name, arrays, own, grid, volumes.labels, fingerprint(case))
+
+
+def study_grid(own: Grid, study: Study) -> Grid:
+    """The grid that a case is brought to; its own where the study keeps a case's spacing."""
+    return own.at_spacing(study.spacing_mm) if any(study.spacing_mm) else own
+
+
+def at_grid(voxels: NDArray[Any], own: Grid, grid: Grid, order: int) -> NDArray[Any]:
+    """Voxels on `grid`; themselves where that is their own."""
+    return voxels if grid is own else resample(voxels, own, grid, order)
 
 
 def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int) -> int:

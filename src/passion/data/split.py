@@ -16,26 +16,60 @@ Split = Mapping[str, tuple[str, ...]]
 """Case names of "train", "val" and "test"."""
 
 
-def draw_split(cases: Sequence[str], seed: int) -> Split:
-    """Draw a split in the paper's proportions: 219/50/100 for 369 cases.
+def parse_sizes(text: str) -> dict[str, int]:
+    """Sizes of train, val and test from `20,0,5`.
+
+    Raises:
+        InputError: not three whole numbers, or none for training.
+
+    >>> parse_sizes("20,0,5")
+    {'train': 20, 'val': 0, 'test': 5}
+    """
+    numbers = text.split(",")
+    if len(numbers) != len(PARTS) or not all(number.strip().isdecimal() for number in numbers):
+        raise InputError(f"--sizes {text}: give three whole numbers for {', '.join(PARTS)}, such as 20,0,5")
+    sizes = dict(zip(PARTS, map(int, numbers), strict=True))
+    if not sizes["train"]:
+        raise InputError(f"--sizes {text}: leaves nothing for training")
+    return sizes
+
+
+def brats_sizes(cases: int) -> dict[str, int]:
+    """The paper's proportions for BraTS2020, 219/50/100 for 369 cases; at least one case in each part.
 
     Raises:
         InputError: fewer than three cases.
+    """
+    if cases < len(PARTS):
+        raise InputError(f"a split needs at least {len(PARTS)} cases with a label file, got {cases}")
+    held_out = {part: max(1, round(share * cases)) for part, share in BRATS_PROPORTIONS.items()}
+    return {"train": cases - sum(held_out.values()), **held_out}
+
+
+def draw_split(cases: Sequence[str], seed: int, sizes: Mapping[str, int] | None = None) -> Split:
+    """Draw a split.
+
+    Args:
+        cases: names.
+        seed: of the draw.
+        sizes: of train, val and test; None: see `brats_sizes`.
+
+    Raises:
+        InputError: sizes that do not add up to the number of cases, or too few cases.
 
     >>> {part: len(names) for part, names in draw_split([str(i) for i in range(369)], seed=0).items()}
     {'train': 219, 'val': 50, 'test': 100}
     """
-    if len(cases) < len(PARTS):
-        raise InputError(f"a split needs at least {len(PARTS)} cases with a label file, got {len(cases)}")
+    sizes = sizes or brats_sizes(len(cases))
+    if sum(sizes.values()) != len(cases):
+        raise InputError(
+            f"--sizes: {', '.join(map(str, sizes.values()))} make {sum(sizes.values())}, but {len(cases)} cases have a "
+            "label file"
+        )
     order = np.random.default_rng(seed).permutation(sorted(cases)).tolist()
-    sizes = {part: max(1, round(share * len(cases))) for part, share in BRATS_PROPORTIONS.items()}
-    train = len(cases) - sum(sizes.values())
-    val = train + sizes["val"]
-    return {
-        "train": tuple(sorted(order[:train])),
-        "val": tuple(sorted(order[train:val])),
-        "test": tuple(sorted(order[val:])),
-    }
+    ends = np.cumsum([sizes[part] for part in PARTS])
+    starts = [0, *ends[:-1]]
+    return {part: tuple(sorted(order[start:end])) for part, start, end in zip(PARTS, starts, ends, strict=True)}
 
 
 def match_names(names: Sequence[str], cases: Sequence[str], source: str | Path) -> list[str]:
@@ -49,10 +83,19 @@ def match_names(names: Sequence[str], cases: Sequence[str], source: str | Path) 
     unknown = [name for name, match in zip(names, matched, strict=True) if match not in known]
     if unknown:
         raise InputError(f"{source}: case {unknown[0]!r} is not in the study ({len(unknown)} such names)")
-    if len(set(matched)) < len(matched):
-        twice = next(name for name in matched if matched.count(name) > 1)
-        raise InputError(f"{source}: case {twice!r} is listed twice; keep one")
+    check_unique(matched, source)
     return matched
+
+
+def check_unique(names: Sequence[str], source: str | Path) -> None:
+    """Refuse a list with a name in it twice.
+
+    Raises:
+        InputError: naming the first such name.
+    """
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{source}: case {twice!r} is listed twice; keep one")
 
 
 def read_list(path: Path, cases: Sequence[str]) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """The prepared study on disk: one array and one box for each case and modality.
 
     PREPARED/study.json
-    PREPARED/cases/NAME/case.json       shape, affine, boxes, what the source files were
+    PREPARED/cases/NAME/case.json       grids, boxes, what the source files were
     PREPARED/cases/NAME/MODALITY.npy    float32, cropped to the modality's own foreground
     PREPARED/cases/NAME/target.npy      uint8 class indices, cropped to what is not background
+    PREPARED/cases/NAME/reference.npy   the same on the case's own grid, where the study's spacing is another
 
 An absent modality has no file, so nothing of it can leak.
 """
@@ -18,12 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from passion.data.resampling import Grid, resample_labels
 from passion.data.study import Study
 from passion.errors import InputError
 from passion.files import replacing_folder, write_json
 
-FORMAT = 1
+FORMAT = 2
 TARGET = "target"
+REFERENCE = "reference"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Box:
     def shape(self) -> tuple[int, ...]:
         """Extent along each axis."""
         return tuple(stop - start for start, stop in zip(self.start, self.stop, strict=True))
+
+    @classmethod
+    def whole(cls, shape: Sequence[int]) -> "Box":
+        """All of a grid."""
+        return cls((0,) * len(shape), tuple(shape))
 
     @property
     def slices(self) -> tuple[slice, ...]:
@@ -70,6 +78,13 @@ def copy_overlap(source: NDArray[Any], box: Box, out: NDArray[Any], window: Box)
         out[here] = source[there]
 
 
+def put_back(labels: NDArray[np.uint8], box: Box, grid: Grid, own_grid: Grid) -> NDArray[np.uint8]:
+    """Predicted class indices of `box` of `grid` on the files' own grid; background outside the box."""
+    out = np.zeros(grid.shape, dtype=np.uint8)
+    copy_overlap(labels, box, out, Box.whole(grid.shape))
+    return out if grid is own_grid else resample_labels(out, grid, own_grid)
+
+
 @dataclass(frozen=True)
 class PreparedCase:
     """One case of the prepared study; its arrays are read when asked for, and only the part asked for.
@@ -77,8 +92,8 @@ class PreparedCase:
     Args:
         folder: where it is stored.
         name: of the case.
-        shape: of the original grid.
-        affine: (4, 4) of the original grid, voxel indices to mm.
+        grid: that the arrays are cropped from, at the study's spacing.
+        own_grid: that the files are on; the same where the study keeps a case's spacing.
         boxes: foreground of each modality that is there.
         target_box: box of what is not background; None without a target.
         source: size and time of change of the files that it was made from.
@@ -86,16 +101,11 @@ class PreparedCase:
 
     folder: Path
     name: str
-    shape: tuple[int, ...]
-    affine: NDArray[np.float64]
+    grid: Grid
+    own_grid: Grid
     boxes: Mapping[str, Box]
     target_box: Box | None
     source: Mapping[str, list[int]]
-
-    @property
-    def spacing_mm(self) -> tuple[float, ...]:
-        """Distance of neighbouring voxels along each axis."""
-        return tuple(float(step) for step in np.linalg.norm(self.affine[:3, :3], axis=0))
 
     def box(self, modalities: Sequence[str]) -> Box:
         """The case's box in a run in which it has `modalities`: the union of their boxes."""
@@ -115,9 +125,24 @@ class PreparedCase:
             raise InputError(f"{self.folder}: case {self.name} has no label file; leave it out of the split")
         return self._read(TARGET, self.target_box, window, np.uint8)
 
-    def read_whole_target(self) -> NDArray[np.uint8]:
-        """Class indices on the original grid."""
-        return self.read_target(Box((0,) * len(self.shape), self.shape))
+    @property
+    def resampled(self) -> bool:
+        """Whether the arrays are on another grid than the files."""
+        return self.grid is not self.own_grid
+
+    def read_reference(self) -> NDArray[np.uint8]:
+        """Class indices on the files' grid, as they stand in the label file.
+
+        Raises:
+            InputError: the case has no target.
+        """
+        if self.resampled and self.target_box is not None:
+            return np.asarray(np.load(self.folder / f"{REFERENCE}.npy"))
+        return self.read_target(Box.whole(self.grid.shape))
+
+    def to_own_grid(self, labels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+        """Predicted class indices of `box` on the files' grid; background outside the box."""
+        return put_back(labels, box, self.grid, self.own_grid)
 
     def _read(self, name: str, box: Box, window: Box, dtype: Any) -> NDArray[Any]:
         out = np.zeros(window.shape, dtype=dtype)
@@ -164,11 +189,12 @@ class PreparedStudy:
         except OSError as error:
             raise InputError(f"{self.folder}: has no case {name!r}; prepare it or take it off the list") from error
         boxes = {key: Box(*map(tuple, value)) for key, value in content["boxes"].items()}
+        own = _grid_from(content["own_grid"])
         return PreparedCase(
             folder=folder,
             name=name,
-            shape=tuple(content["shape"]),
-            affine=np.array(content["affine"]),
+            grid=_grid_from(content["grid"]) if content["grid"] else own,
+            own_grid=own,
             boxes={key: box for key, box in boxes.items() if key != TARGET},
             target_box=boxes.get(TARGET),
             source=content["source"],
@@ -185,23 +211,42 @@ def write_study(root: Path, study: Study) -> None:
     write_json(root / "study.json", {"format": FORMAT, "study": study.to_dict()})
 
 
+def _grid_from(content: Mapping[str, Any]) -> Grid:
+    return Grid(tuple(content["shape"]), np.array(content["affine"]))
+
+
+def _grid_content(grid: Grid) -> dict[str, Any]:
+    return {"shape": list(grid.shape), "affine": grid.affine.tolist()}
+
+
 def write_case(
     root: Path,
     name: str,
-    images: Mapping[str, tuple[NDArray[np.float32], Box]],
-    target: tuple[NDArray[np.uint8], Box] | None,
-    shape: Sequence[int],
-    affine: NDArray[np.float64],
+    arrays: Mapping[str, tuple[NDArray[Any], Box]],
+    own_grid: Grid,
+    grid: Grid,
+    reference: NDArray[np.uint8] | None,
     source: Mapping[str, list[int]],
 ) -> None:
-    """Store a case whole or not at all; see `PreparedCase` for the arguments."""
-    arrays: dict[str, tuple[NDArray[Any], Box]] = {**images, **({TARGET: target} if target else {})}
+    """Store a case whole or not at all.
+
+    Args:
+        root: of the prepared study.
+        name: of the case.
+        arrays: cropped images by modality, and the target as `TARGET`; each with its box.
+        own_grid: of the files.
+        grid: of the arrays; the same object where they were not resampled.
+        reference: labels on the files' grid.
+        source: see `PreparedCase`.
+    """
     with replacing_folder(case_folder(root, name)) as folder:
         for key, (array, _) in arrays.items():
             np.save(folder / f"{key}.npy", np.ascontiguousarray(array))
+        if reference is not None and grid is not own_grid:
+            np.save(folder / f"{REFERENCE}.npy", reference)
         content = {
-            "shape": list(shape),
-            "affine": affine.tolist(),
+            "own_grid": _grid_content(own_grid),
+            "grid": None if grid is own_grid else _grid_content(grid),
             "boxes": {key: [box.start, box.stop] for key, (_, box) in arrays.items()},
             "source": source,
         }

@@ -35,7 +35,8 @@ class Study:
         classes: name of each class and its code in the label files, in the order of the class axis; class 0 is the
             background.
         regions: what is scored, by name.
-        spatial_dims: 3 for volumes, 2 for slices.
+        spatial_dims: 3 for volumes, 2 for slices, which are taken along the last axis.
+        spacing_mm: voxel size that cases are brought to along X, Y and Z; None keeps a case's own.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Study:
     classes: Mapping[str, int]
     regions: Mapping[str, Region]
     spatial_dims: int = 3
+    spacing_mm: tuple[float | None, ...] = (None, None, None)
 
     @property
     def codes(self) -> NDArray[np.int64]:
@@ -75,6 +77,7 @@ class Study:
             classes=dict(value["classes"]),
             regions=regions,
             spatial_dims=value["spatial_dims"],
+            spacing_mm=tuple(value["spacing_mm"]),
         )
 
 

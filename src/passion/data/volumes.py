@@ -8,11 +8,11 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from passion.data.resampling import Grid
 from passion.data.study import Case, Study
 from passion.errors import InputError
 
@@ -35,9 +35,9 @@ class Volume:
     affine: NDArray[np.float64]
 
     @property
-    def spacing_mm(self) -> tuple[float, ...]:
-        """Distance of neighbouring voxels along each axis."""
-        return tuple(float(step) for step in voxel_sizes(self.affine))
+    def grid(self) -> Grid:
+        """Where the voxels are."""
+        return Grid(self.voxels.shape, self.affine)
 
 
 def read_volume(path: Path) -> Volume:
@@ -131,9 +131,9 @@ class CaseVolumes:
     labels: NDArray[np.uint8] | None
 
     @property
-    def grid(self) -> Volume:
-        """Any of the images: they share one grid."""
-        return next(iter(self.images.values()))
+    def grid(self) -> Grid:
+        """Of all of the images."""
+        return next(iter(self.images.values())).grid
 
 
 def read_case(case: Case, study: Study) -> CaseVolumes:

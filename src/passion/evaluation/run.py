@@ -1,6 +1,7 @@
 """Scoring a run folder."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +13,10 @@ from passion.data.split import read_split
 from passion.data.store import PreparedStudy
 from passion.data.study import Study
 from passion.errors import InputError
-from passion.evaluation.subsets import evaluate
+from passion.evaluation.subsets import By, evaluate
 from passion.experiment import CheckpointName, load_run, versions
 from passion.files import write_json
-from passion.inference import OVERLAP, choose_device, rows_at_once
+from passion.inference import OVERLAP, choose_device
 from passion.parallel import track
 
 
@@ -25,6 +26,7 @@ def evaluate_run(
     part: Literal["val", "test"],
     prepared: Path | None,
     device: str,
+    by: By = "subject",
 ) -> tuple[pd.DataFrame, Study, Path]:
     """Score a run on every subset, in the precision it was trained in, and write `evaluation/{part}-{checkpoint}`.
 
@@ -34,6 +36,7 @@ def evaluate_run(
         part: of the run's split.
         prepared: folder of the prepared study; None: where the run was trained.
         device: "auto", or a name that PyTorch knows.
+        by: what is scored as one, "subject" or "slice"; the latter goes into a folder of its own.
 
     Returns:
         The scores (see `passion.evaluation.subsets.evaluate`), the study and the folder written to.
@@ -44,20 +47,20 @@ def evaluate_run(
     where = choose_device(device)
     trained = load_run(run, checkpoint, where)
     study = PreparedStudy.open(prepared or trained.configuration.data.prepared)
-    if study.study != trained.study:
+    if replace(study.study, spatial_dims=trained.study.spatial_dims) != trained.study:
         raise InputError(f"{study.folder}: holds {study.study.name}, the run was trained on {trained.study.name}")
     cases = WholeCases(study, read_split(run / "split.csv", study.cases)[part])
 
     def scored() -> Iterator[WholeCase]:
         yield from track((cases[index] for index in range(len(cases))), len(cases), "Evaluating")
 
-    folder = run / "evaluation" / f"{part}-{checkpoint}"
+    folder = run / "evaluation" / (f"{part}-{checkpoint}" if by == "subject" else f"{part}-{checkpoint}-by-slice")
     mixed = trained.configuration.training.precision == "bf16-mixed"
     with torch.autocast(where.type, torch.bfloat16, enabled=mixed):
-        scores = evaluate(trained.network, scored(), trained.study, where, rows_at_once(where), folder)
+        scores = evaluate(trained.network, scored(), trained.study, where, folder, by)
     settings = {
         "split": part, "checkpoint": checkpoint, "epoch": trained.epoch, "overlap": OVERLAP, "cases": len(cases),
-        "device": str(where), **versions(),
+        "by": by, "distance_unit": "mm" if by == "subject" else "pixels", "device": str(where), **versions(),
     }  # fmt: skip
     write_json(folder / "settings.json", settings)
     return scores, trained.study, folder

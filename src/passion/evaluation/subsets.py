@@ -1,7 +1,8 @@
 """Every test case through every subset of its modalities: a tidy table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,11 @@ from passion.data.study import Study
 from passion.evaluation.metrics import score
 from passion.files import replacing
 from passion.inference import answerable, segment
+from passion.missingness import SLICE_MARK
 from passion.networks.contract import Segmenter, all_subsets
+
+By = Literal["subject", "slice"]
+"""What is scored as one: a subject's volume, or each of its slices, as the published 2D code does."""
 
 DISPLAYED = 3
 """Cases whose middle slice is kept for the report."""
@@ -31,62 +36,52 @@ def subset_name(subset: Sequence[bool] | NDArray[np.bool_] | Tensor, study: Stud
     return "+".join(name for name, member in zip(study.modalities, subset, strict=True) if member)
 
 
-def on_original_grid(labels: NDArray[np.uint8], box: Box, shape: Sequence[int]) -> NDArray[np.uint8]:
-    """Labels of a box put back in place; background elsewhere."""
-    whole = Box((0,) * len(shape), tuple(shape))
-    out = np.zeros(whole.shape, dtype=np.uint8)
-    copy_overlap(labels, box, out, whole)
-    return out
-
-
-def score_case(whole: WholeCase, study: Study, predictions: dict[str, NDArray[np.uint8]]) -> list[dict[str, object]]:
-    """Rows of case, subset and region, scored on the original grid in mm.
+def score_case(
+    whole: WholeCase, study: Study, predictions: Mapping[str, NDArray[np.uint8]], by: By
+) -> list[dict[str, object]]:
+    """Rows of case, subset and region, scored on the grid of the files.
 
     Args:
         whole: the case.
         study: its regions.
-        predictions: class indices on the original grid, by subset.
+        predictions: class indices (*box) of `whole`, by subset.
+        by: "subject" scores the volume, in mm; "slice" each slice along the last axis by itself, in pixels.
     """
-    reference = whole.case.read_whole_target()
-    return [
-        {
-            "case": whole.case.name,
-            "subset": subset,
-            "region": name,
-            **vars(
-                score(
-                    labels,
-                    reference,
-                    study.region_classes(name),
-                    region.minimum_mm3,
-                    whole.case.spacing_mm,
-                )
-            ),
-        }
-        for subset, labels in predictions.items()
-        for name, region in study.regions.items()
-    ]
+    case = whole.case
+    reference = case.read_reference()
+    rows: list[dict[str, object]] = []
+    for subset, labels in predictions.items():
+        prediction = case.to_own_grid(labels, whole.box)
+        parts = {case.name: (prediction, reference, case.own_grid.spacing_mm)}
+        if by == "slice":
+            parts = {
+                f"{case.name}{SLICE_MARK}{position}": (prediction[..., position], reference[..., position], (1.0, 1.0))
+                for position in range(reference.shape[-1])
+            }
+        for name, (predicted, true, spacing_mm) in parts.items():
+            for region, definition in study.regions.items():
+                classes = study.region_classes(region)
+                scores = score(predicted, true, classes, definition.minimum_mm3, spacing_mm)
+                rows.append({"case": name, "subset": subset, "region": region, **vars(scores)})
+    return rows
 
 
 def predict_subsets(
-    network: Segmenter, whole: WholeCase, study: Study, device: torch.device, rows_at_once: int
+    network: Segmenter, whole: WholeCase, study: Study, device: torch.device
 ) -> dict[str, NDArray[np.uint8]]:
-    """Class indices on the original grid for every subset that the case can answer."""
+    """Class indices (*box) for every subset that the case can answer."""
     subsets = answerable(all_subsets(len(study.modalities)), whole.present[0])
-    labels = segment(network, whole.images.to(device), whole.present, subsets, rows_at_once).numpy()
-    return {
-        subset_name(subset, study): on_original_grid(label, whole.box, whole.case.shape)
-        for subset, label in zip(subsets, labels, strict=True)
-    }
+    labels = segment(network, whole.images.to(device), whole.present, subsets).numpy()
+    return {subset_name(subset, study): label for subset, label in zip(subsets, labels, strict=True)}
 
 
-def display_slices(whole: WholeCase, predictions: dict[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.generic]]:
+def display_slices(whole: WholeCase, predictions: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.generic]]:
     """The slice with most foreground, of images, reference and predictions, turned as it is looked at."""
     case = whole.case
-    reference = case.read_whole_target()
-    axis = reference.ndim - 1
-    position = int((reference > 0).sum(axis=tuple(range(axis))).argmax())
-    window = Box((*(0,) * axis, position), (*case.shape[:axis], position + 1))
+    shape = case.grid.shape
+    reference = case.read_target(Box.whole(shape))
+    position = int((reference > 0).sum(axis=(0, 1)).argmax())
+    window = Box((0, 0, position), (*shape[:2], position + 1))
 
     def turned(values: NDArray[np.generic]) -> NDArray[np.generic]:
         # Voxels run to the left and to the back (LPS): transposed, rows run from front to back.
@@ -97,8 +92,11 @@ def display_slices(whole: WholeCase, predictions: dict[str, NDArray[np.uint8]]) 
     for modality in case.boxes:
         entries[f"{name}/image/{modality}"] = turned(case.read_image(modality, window))
     for subset, labels in predictions.items():
-        entries[f"{name}/prediction/{subset}"] = turned(labels[window.slices])
-    entries[f"{name}/pixel_mm"] = np.array([case.spacing_mm[1], case.spacing_mm[0]])
+        seen = np.zeros(window.shape, dtype=np.uint8)
+        copy_overlap(labels, whole.box, seen, window)
+        entries[f"{name}/prediction/{subset}"] = turned(seen)
+    spacing_mm = case.grid.spacing_mm
+    entries[f"{name}/pixel_mm"] = np.array([spacing_mm[1], spacing_mm[0]])
     return entries
 
 
@@ -107,8 +105,8 @@ def evaluate(
     cases: Iterable[WholeCase],
     study: Study,
     device: torch.device,
-    rows_at_once: int,
     out: Path,
+    by: By = "subject",
 ) -> pd.DataFrame:
     """Score all cases through all subsets and write `scores.csv` and `examples.npz`.
 
@@ -117,8 +115,8 @@ def evaluate(
         cases: to score.
         study: names and regions.
         device: to compute on.
-        rows_at_once: subsets decoded together.
         out: folder of the two files.
+        by: see `score_case`.
 
     Returns:
         The scores: columns case, subset, region, dice, hd95, hd95_pooled, hd95_reference (mm), prediction_empty,
@@ -127,8 +125,8 @@ def evaluate(
     rows: list[dict[str, object]] = []
     examples: dict[str, NDArray[np.generic]] = {}
     for number, whole in enumerate(cases):
-        predictions = predict_subsets(network, whole, study, device, rows_at_once)
-        rows += score_case(whole, study, predictions)
+        predictions = predict_subsets(network, whole, study, device)
+        rows += score_case(whole, study, predictions, by)
         if number < DISPLAYED:
             examples |= display_slices(whole, predictions)
     scores = pd.DataFrame(rows)
