@@ -1,11 +1,13 @@
 """Balancing methods, one a file."""
 
+import sys
+
 from passion.errors import InputError
-from passion.objectives.baseline import Baseline
 from passion.objectives.contract import Losses, Objective, Term
 from passion.objectives.passion import Passion, measure_preference
+from passion.plugins import discover
 
-OBJECTIVES: dict[str, type[Objective]] = {"baseline": Baseline, "passion": Passion}
+OBJECTIVES: dict[str, type[Objective]] = discover(sys.modules[__name__], Objective)  # type: ignore[type-abstract]
 """Objectives by the name that configurations use."""
 
 

@@ -31,6 +31,22 @@ class Lesson:
     modality: Tensor
 
 
+def ask(network: Segmenter, encoding: Encoding, fed: Tensor, alone: Tensor) -> Lesson:
+    """The fused prediction of every sample and the prediction of single modalities, in one `decode`.
+
+    Args:
+        network: answers.
+        encoding: of a batch of B.
+        fed: (B, M) bool, what the teachers see.
+        alone: (B, M) bool, the modalities that are asked alone.
+    """
+    case, modality = alone.nonzero(as_tuple=True)
+    every = torch.arange(len(fed), device=fed.device)
+    subsets = torch.cat((fed, one_hot(modality, fed.shape[1])))
+    answers = network.decode(encoding, torch.cat((every, case)), subsets)
+    return Lesson(answers.rows(slice(len(fed))), answers.rows(slice(len(fed), None)), case, modality)
+
+
 def hold_lesson(network: Segmenter, encoding: Encoding, fed: Tensor) -> Lesson:
     """Ask for the teacher of every sample and for every encoded modality alone.
 
@@ -43,11 +59,7 @@ def hold_lesson(network: Segmenter, encoding: Encoding, fed: Tensor) -> Lesson:
         fed: (B, M) bool, what the teachers see.
     """
     is_teacher = fed & (fed.sum(1, keepdim=True) == 1)
-    case, modality = (encoding.present & ~is_teacher).nonzero(as_tuple=True)
-    every = torch.arange(len(fed), device=fed.device)
-    subsets = torch.cat((fed, one_hot(modality, fed.shape[1])))
-    answers = network.decode(encoding, torch.cat((every, case)), subsets)
-    return Lesson(answers.rows(slice(len(fed))), answers.rows(slice(len(fed), None)), case, modality)
+    return ask(network, encoding, fed, encoding.present & ~is_teacher)
 
 
 @in_full_precision
@@ -112,11 +124,14 @@ def similarity_maps(features: Tensor, truth: Tensor) -> SimilarityMaps:
         truth: (P, K, V) float32 indicators of the classes.
     """
     voxels = features.float().flatten(2)
-    count = truth.sum(2)
-    sums = truth @ voxels.transpose(1, 2)
-    prototypes = F.normalize(sums / count.clamp(min=1).unsqueeze(2), dim=2, eps=COSINE_EPS)
+    prototypes = F.normalize(class_prototypes(voxels, truth), dim=2, eps=COSINE_EPS)
     similarity = prototypes @ F.normalize(voxels, dim=1, eps=COSINE_EPS)
-    return SimilarityMaps(similarity, count > 0)
+    return SimilarityMaps(similarity, truth.any(2))
+
+
+def class_prototypes(voxels: Tensor, truth: Tensor) -> Tensor:
+    """Mean feature of each class (Eq. 4): (P, F, V) and indicators (P, K, V) -> (P, K, F); 0 for an absent class."""
+    return truth @ voxels.transpose(1, 2) / truth.sum(2, keepdim=True).clamp(min=1)
 
 
 def semantic_difference(student: SimilarityMaps, teacher: SimilarityMaps) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ def in_full_precision(function: Callable[Parameters, Result]) -> Callable[Parame
 
 def one_hot_target(target: Tensor, classes: int) -> Tensor:
     """Class indices (P, *space) int64 -> indicators (P, K, V) float32, V the number of voxels."""
-    indicators = torch.zeros(len(target), classes, target[0].numel(), device=target.device)
+    indicators = torch.zeros(len(target), classes, target.shape[1:].numel(), device=target.device)
     return indicators.scatter_(1, target.flatten(1).unsqueeze(1), 1.0)
 
 
