@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from passion.networks import NETWORKS, Segmenter, all_subsets, build
+from passion.networks import NETWORKS, Segmenter, all_subsets, build, network_class
 
-SMALL = {"mmformer": {"width": 4, "token_dim": 16, "token_hidden": 16, "heads": 2}}
 SHAPES = [(name, modalities, classes, dims) for name in NETWORKS for modalities, classes, dims in
           ((2, 2, 2), (3, 6, 2), (5, 3, 2), (4, 4, 3))]  # fmt: skip
 
@@ -15,8 +14,8 @@ SHAPES = [(name, modalities, classes, dims) for name in NETWORKS for modalities,
 def network(request: pytest.FixtureRequest) -> Segmenter:
     name, modalities, classes, dims = request.param
     torch.manual_seed(0)
-    options = dict(modalities=modalities, classes=classes, spatial_dims=dims, patch_size=32, **SMALL[name])
-    return build(name, **options).double().eval()
+    options = {**network_class(name).TINY, "modalities": modalities, "classes": classes, "spatial_dims": dims}
+    return build(name, patch_size=32, **options).double().eval()
 
 
 def images_of(network: Segmenter, batch: int) -> Tensor:
@@ -82,28 +81,41 @@ def test_every_subset_at_once_is_every_subset_alone(network: Segmenter) -> None:
 
 
 def test_permuting_modalities_permutes_everything(network: Segmenter) -> None:
-    """With aligned tokens: the published layout mixes places, so that the order of modalities matters."""
+    """With aligned tokens: mmFormer's published layout mixes places, so that the order of modalities matters."""
     network.token_layout = "aligned"
     images, present = images_of(network, 2), presence_of(network, 2)
     order = torch.arange(network.modalities).roll(1)
-    before = network.decode(network.encode(images, present), torch.arange(2), present).logits
-    permute_parameters(network, order)
-    after = network.decode(network.encode(images[:, order], present[:, order]), torch.arange(2), present[:, order])
-    torch.testing.assert_close(after.logits, before, rtol=1e-8, atol=1e-8)
+    first, ours = torch.tensor([0, 1]), torch.tensor([0, 0])
+    encoding = network.encode(images, present)
+    before, alone_before = network.decode(encoding, first, present), network.decode_alone(encoding, first, ours)
+    network.reorder(order)
+    encoding = network.encode(images[:, order], present[:, order])
+    after = network.decode(encoding, first, present[:, order])
+    theirs = (order == 0).nonzero().flatten().expand(2)
+    alone_after = network.decode_alone(encoding, first, theirs)
+    torch.testing.assert_close(after.logits, before.logits, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(after.features, before.features, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(alone_after, alone_before, rtol=1e-8, atol=1e-8)
 
 
-def permute_parameters(network: Segmenter, order: Tensor) -> None:
-    modalities = len(order)
-    for name in ("encoders", "to_tokens", "intra"):
-        layers = getattr(network, name)
-        setattr(network, name, torch.nn.ModuleList(layers[index] for index in order.tolist()))
-    network.positions.data = network.positions.data[order]
+def test_the_unimodal_decoder_sees_its_modality_and_nothing_else(network: Segmenter) -> None:
+    images, present = images_of(network, 2), presence_of(network, 2)
+    poisoned = torch.where(present.view(2, -1, *[1] * network.spatial_dims), images, torch.nan)
+    case, modality = torch.tensor([1, 0, 1]), torch.tensor([0, 0, network.modalities - 1])
+    together = network.decode_alone(network.encode(poisoned, present), case, modality)
+    for row in range(3):
+        alone = torch.zeros(1, network.modalities, dtype=torch.bool)
+        alone[0, modality[row]] = True
+        encoding = network.encode(images[case[row], None], alone)
+        own = network.decode_alone(encoding, torch.tensor([0]), modality[row, None])
+        torch.testing.assert_close(own[0], together[row], rtol=1e-8, atol=1e-8)
 
-    def blocks(weight: Tensor, axis: int) -> Tensor:
-        return torch.cat([weight.chunk(modalities, axis)[index] for index in order.tolist()], axis)
 
-    network.from_tokens.weight.data = blocks(network.from_tokens.weight.data, 1)
-    decoder = network.fusion_decoder
-    for layer in [*[fuse.convolution for fuse in decoder.fuse], decoder.fuse_bottleneck.convolution]:
-        if layer is not decoder.fuse_bottleneck.convolution:
-            layer.weight.data = blocks(layer.weight.data, 1)
+def test_deep_heads_run_from_fine_to_coarse(network: Segmenter) -> None:
+    images = images_of(network, 1)
+    subset = torch.ones(1, network.modalities, dtype=torch.bool)
+    out = network.decode(network.encode(images, subset), torch.tensor([0]), subset)
+    assert out.logits.shape == (1, network.classes, *network.patch_size)
+    assert out.features.shape[2:] == out.logits.shape[2:]
+    extents = [deep.shape[2] for deep in out.deep_logits]
+    assert extents == sorted(extents, reverse=True)

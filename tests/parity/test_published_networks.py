@@ -14,7 +14,7 @@ from passion.objectives.distillation import hold_lesson, pixel_distillation, sem
 from passion.objectives.segmentation import deep_supervision, segmentation_loss
 
 FOLDER = Path(__file__).parent
-NETWORKS = ["mmformer"]
+NETWORKS = ["mmformer", "rfnet", "m2ftrans"]
 TEMPERATURE = 4.0
 
 

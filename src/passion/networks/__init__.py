@@ -1,12 +1,13 @@
 """Networks that can be asked about any subset of modalities."""
 
+import sys
 from typing import Any
 
 from passion.errors import InputError
 from passion.networks.contract import Decoding, Encoding, Segmenter, all_subsets, one_hot
-from passion.networks.mmformer import MMFormer
+from passion.plugins import discover
 
-NETWORKS: dict[str, type[Segmenter]] = {"mmformer": MMFormer}
+NETWORKS: dict[str, type[Segmenter]] = discover(sys.modules[__name__], Segmenter)  # type: ignore[type-abstract]
 """Networks by the name that configurations use."""
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from passion.networks.contract import PerModality, reorder_blocks
+
 CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM_EPS = 1e-5
 
@@ -49,35 +51,81 @@ class PreNormConvolution(nn.Module):
         return out
 
 
-class SharedFusion(nn.Module):
-    """A 1x1 pre-norm convolution over the concatenated features of M modalities, one summand a modality.
+class PostNormConvolution(PreNormConvolution):
+    """Convolution, instance normalisation, leaky ReLU."""
 
-    Zeros stand where a modality is absent, and pass instance norm and activation as zeros; so the convolution is
-    a sum of one product for each modality that is there. Each product is computed once and serves every subset.
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, *space) -> (B, C_out, *space / stride)."""
+        return normalise_and_activate(self.convolution(x))
+
+
+Layer = type[PreNormConvolution]
+"""What encoders and decoders are built of: `PreNormConvolution` or `PostNormConvolution`."""
+
+
+class SharedFusion(nn.Module, PerModality):
+    """A 1x1 convolution over the concatenated features of M modalities, one summand a modality.
+
+    Zeros stand where a modality is absent; so the convolution is a sum of one product for each modality that is
+    there. Each product is computed once and serves every subset.
 
     Args:
-        modalities: M.
-        channels: C, of each modality and of the sum.
         spatial_dims: 2 or 3.
+        modalities: M.
+        channels: C, of each modality.
+        channels_out: of the sum.
     """
 
-    def __init__(self, spatial_dims: int, modalities: int, channels: int) -> None:
+    def __init__(self, spatial_dims: int, modalities: int, channels: int, channels_out: int) -> None:
         super().__init__()
-        self.convolution = convolution(spatial_dims, modalities * channels, channels, kernel=1)
+        self.channels = channels
+        self.convolution = convolution(spatial_dims, modalities * channels, channels_out, kernel=1)
 
     def summand(self, features: Tensor, modality: int) -> Tensor:
-        """What `modality` adds: (R, C, *space) -> (R, C, *space)."""
-        channels = features.shape[1]
-        weight = self.convolution.weight[:, modality * channels : (modality + 1) * channels]
+        """What `modality` adds: (R, C, *space) -> (R, C_out, *space)."""
+        weight = self.convolution.weight[:, modality * self.channels : (modality + 1) * self.channels]
         operation = F.conv3d if weight.ndim == 5 else F.conv2d
-        return operation(normalise_and_activate(features), weight)
+        return operation(features, weight)
 
     def total(self, summands: Tensor, selection: Tensor) -> Tensor:
         """Sum of the selected rows: summands (R, C, *space), selection (P, R) of 0 and 1 -> (P, C, *space)."""
         total = (selection.to(summands.dtype) @ summands.flatten(1)).view(-1, *summands.shape[1:])
+        return self.with_bias(total)
+
+    def with_bias(self, total: Tensor) -> Tensor:
+        """A sum of summands (P, C, *space) and the bias."""
         bias = self.convolution.bias
         assert bias is not None
-        return total + bias.view(-1, *[1] * (summands.ndim - 2))
+        return total + bias.view(-1, *[1] * (total.ndim - 2))
+
+    def reorder_modalities(self, order: Tensor) -> None:
+        """See `PerModality`."""
+        reorder_blocks(self.convolution.weight, 1, order)
+
+
+class PostNormFusion(nn.Module):
+    """Three post-norm convolutions, 1x1, 3x3, 1x1, the first of which runs over the concatenated modalities.
+
+    Args:
+        spatial_dims: 2 or 3.
+        modalities: M.
+        channels: C, of each modality.
+        middle: channels in between.
+        channels_out: of the result.
+    """
+
+    def __init__(self, spatial_dims: int, modalities: int, channels: int, middle: int, channels_out: int) -> None:
+        super().__init__()
+        self.fusion = SharedFusion(spatial_dims, modalities, channels, middle)
+        self.refine = nn.Sequential(
+            PostNormConvolution(spatial_dims, middle, middle),
+            PostNormConvolution(spatial_dims, middle, channels_out, kernel=1),
+        )
+
+    def forward(self, total: Tensor) -> Tensor:
+        """What `SharedFusion` sums up, (P, middle, *space) -> (P, C_out, *space)."""
+        out: Tensor = self.refine(normalise_and_activate(total))
+        return out
 
 
 @lru_cache(maxsize=64)
@@ -112,27 +160,6 @@ def double(x: Tensor) -> Tensor:
     return upsample(x, [2 * extent for extent in x.shape[2:]])
 
 
-class DecoderStage(nn.Module):
-    """One step up: double, convolve, join with the skip connection of that level, convolve twice.
-
-    Args:
-        spatial_dims: 2 or 3.
-        channels: C of the skip connection and of the result; it takes 2 C channels from below.
-    """
-
-    def __init__(self, spatial_dims: int, channels: int) -> None:
-        super().__init__()
-        self.rise = PreNormConvolution(spatial_dims, 2 * channels, channels)
-        self.join = PreNormConvolution(spatial_dims, 2 * channels, channels)
-        self.out = PreNormConvolution(spatial_dims, channels, channels, kernel=1)
-
-    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
-        """Below (B, 2 C, *space / 2), skip (B, C, *space) -> (B, C, *space)."""
-        joined = torch.cat((skip, self.rise(double(below))), dim=1)
-        out: Tensor = self.out(self.join(joined))
-        return out
-
-
 class TransformerBlock(nn.Module):
     """Pre-norm self-attention and feed-forward network, each with a residual connection.
 
@@ -159,17 +186,29 @@ class TransformerBlock(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, dim) -> (B, N, dim)."""
-        tokens = tokens + self._attend(self.attention_norm(tokens))
+    def project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of (B, N, dim), each (B, heads, N, dim / heads)."""
+        split = self.query_key_value(self.attention_norm(tokens)).view(*tokens.shape[:2], 3, self.heads, -1)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        return query, key, value
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """Softmax attention; `allowed`, bool, broadcasts to (B, heads, N, keys)."""
+        return F.scaled_dot_product_attention(query, key, value, allowed, dropout_p=self.rate)
+
+    @property
+    def rate(self) -> float:
+        """Dropout as it stands: 0 in evaluation."""
+        return self.dropout if self.training else 0.0
+
+    def finish(self, tokens: Tensor, mixed: Tensor) -> Tensor:
+        """The rest of the block: tokens (B, N, dim), mixed values (B, heads, N, dim / heads) -> (B, N, dim)."""
+        projected = self.projection(mixed.transpose(1, 2).flatten(2))
+        # The published block drops the projection and, again, the residual branch.
+        tokens = tokens + F.dropout(F.dropout(projected, self.rate), self.rate)
         out: Tensor = tokens + self.feed_forward(tokens)
         return out
 
-    def _attend(self, tokens: Tensor) -> Tensor:
-        split = self.query_key_value(tokens).view(*tokens.shape[:2], 3, self.heads, -1)
-        heads = split.permute(2, 0, 3, 1, 4)
-        rate = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], dropout_p=rate)
-        projected: Tensor = self.projection(mixed.transpose(1, 2).flatten(2))
-        # The published block drops the projection and, again, the residual branch.
-        return F.dropout(F.dropout(projected, rate), rate)
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N, dim) -> (B, N, dim)."""
+        return self.finish(tokens, self.attend(*self.project(tokens)))

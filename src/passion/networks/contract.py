@@ -1,8 +1,9 @@
 """What an objective may ask of a network: to encode what is there, and to decode any subset of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,30 @@ class Decoding:
         return Decoding(self.logits.detach(), tuple(deep.detach() for deep in self.deep_logits), self.features.detach())
 
 
+class PerModality(ABC):
+    """A module with parameters, or children, that stand along the modality axis."""
+
+    @abstractmethod
+    def reorder_modalities(self, order: Tensor) -> None:
+        """Put what belongs to modality `order[i]` at place i; order (M,) int64."""
+
+
+def reorder_blocks(parameter: Tensor, axis: int, order: Tensor) -> None:
+    """Reorder, in place, the equal blocks that `axis` holds, one a modality."""
+    blocks = parameter.data.chunk(len(order), axis)
+    parameter.data = torch.cat([blocks[index] for index in order.tolist()], axis)
+
+
+class ModalityList(nn.ModuleList, PerModality):
+    """One module a modality."""
+
+    def reorder_modalities(self, order: Tensor) -> None:
+        """See `PerModality`."""
+        modules = list(self)
+        for place, index in enumerate(order.tolist()):
+            self[place] = modules[index]
+
+
 class Segmenter(nn.Module, ABC):
     """Any network that can be asked about a subset of modalities.
 
@@ -59,6 +84,19 @@ class Segmenter(nn.Module, ABC):
         self.classes = classes
         self.spatial_dims = spatial_dims
         self.patch_size = tuple(patch_size)
+
+    TINY: ClassVar[Mapping[str, object]] = {}
+    """Options that make a network of this class small, for tests and first tries; the patch size is 32 then."""
+
+    def reorder(self, order: Tensor) -> None:
+        """Reorder the modality axis: afterwards `images[:, order]` is answered as `images` was before.
+
+        Args:
+            order: (M,) int64, a permutation.
+        """
+        for module in self.modules():
+            if isinstance(module, PerModality):
+                module.reorder_modalities(order)
 
     @abstractmethod
     def encode(self, images: Tensor, present: Tensor) -> Encoding:

@@ -1,21 +1,22 @@
 """mmFormer (Zhang et al., MICCAI 2022), as the PASSION authors use it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from passion.errors import InputError
 from passion.networks.blocks import (
-    DecoderStage,
     PreNormConvolution,
     SharedFusion,
     TransformerBlock,
     convolution,
+    normalise_and_activate,
 )
-from passion.networks.contract import Decoding, Encoding, Segmenter
+from passion.networks.contract import Decoding, Encoding, ModalityList, PerModality, reorder_blocks
+from passion.networks.modalitywise import DecoderStage, ModalityWise, RowEncoding
 
 STAGES = 5
 REDUCTION = 2 ** (STAGES - 1)
@@ -25,46 +26,16 @@ TokenLayout = Literal["published", "aligned"]
 
 
 @dataclass(frozen=True)
-class MMFormerEncoding(Encoding):
-    """One row for each (case, modality) pair that is present: R rows.
+class MMFormerEncoding(RowEncoding):
+    """See `RowEncoding`.
 
     Args:
-        present: (B, M) bool.
-        row: (B, M) int64, the row of a pair; meaningless where absent.
-        features: five levels, (R, 2^i width, *space / 2^i).
-        summands: what each row adds to the fused features of the four finest levels, same shapes.
-        tokens: (R, T, token_dim), after the modality's own transformer.
+        summands: what each row adds to the fused features of the four finest levels, shapes as `features`.
+        tokens: of one: (R, T, token_dim), after the modality's own transformer.
     """
 
-    row: Tensor
-    features: tuple[Tensor, ...]
     summands: tuple[Tensor, ...]
-    tokens: Tensor
-
-
-class Encoder(nn.Module):
-    """The convolutional encoder of one modality: five levels, each a residual pair of convolutions."""
-
-    def __init__(self, spatial_dims: int, width: int) -> None:
-        super().__init__()
-        widths = [width * 2**level for level in range(STAGES)]
-        self.stem = convolution(spatial_dims, 1, width, pad="reflect")
-        self.down = nn.ModuleList(
-            PreNormConvolution(spatial_dims, channels // 2, channels, stride=2) for channels in widths[1:]
-        )
-        self.refine = nn.ModuleList(
-            nn.Sequential(*[PreNormConvolution(spatial_dims, channels, channels) for _ in range(2)])
-            for channels in widths
-        )
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """(R, 1, *space) -> five levels (R, 2^i width, *space / 2^i)."""
-        x = self.stem(image)
-        levels = [x + self.refine[0](x)]
-        for down, refine in zip(self.down, self.refine[1:], strict=True):
-            x = down(levels[-1])
-            levels.append(x + refine(x))
-        return levels
+    tokens: tuple[Tensor, ...]
 
 
 class FusionDecoder(nn.Module):
@@ -73,7 +44,9 @@ class FusionDecoder(nn.Module):
     def __init__(self, spatial_dims: int, modalities: int, classes: int, width: int) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(STAGES)]
-        self.fuse = nn.ModuleList(SharedFusion(spatial_dims, modalities, channels) for channels in widths[:-1])
+        self.fuse = nn.ModuleList(
+            SharedFusion(spatial_dims, modalities, channels, channels) for channels in widths[:-1]
+        )
         self.fuse_bottleneck = PreNormConvolution(
             spatial_dims, modalities * widths[-1], widths[-1], kernel=1, pad="zeros"
         )
@@ -84,7 +57,7 @@ class FusionDecoder(nn.Module):
             )
             for channels in widths
         )
-        self.up = nn.ModuleList(DecoderStage(spatial_dims, channels) for channels in widths[:-1])
+        self.up = nn.ModuleList(DecoderStage(spatial_dims, channels, PreNormConvolution) for channels in widths[:-1])
         self.heads = nn.ModuleList(convolution(spatial_dims, channels, classes, kernel=1) for channels in widths)
 
     @property
@@ -103,24 +76,7 @@ class FusionDecoder(nn.Module):
         return Decoding(finest, tuple(deep), x)
 
 
-class UnimodalDecoder(nn.Module):
-    """The second decoder, shared by the modalities, that L_reg trains."""
-
-    def __init__(self, spatial_dims: int, classes: int, width: int) -> None:
-        super().__init__()
-        self.up = nn.ModuleList(DecoderStage(spatial_dims, width * 2**level) for level in range(STAGES - 1))
-        self.head = convolution(spatial_dims, width, classes, kernel=1)
-
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Five levels (P, 2^i width, *space / 2^i) -> logits (P, K, *space)."""
-        x = features[-1]
-        for level in reversed(range(STAGES - 1)):
-            x = self.up[level](x, features[level])
-        out: Tensor = self.head(x)
-        return out
-
-
-class MMFormer(Segmenter):
+class MMFormer(ModalityWise, PerModality):
     """Zhang et al., "mmFormer: Multimodal Medical Transformer for Incomplete Multimodal Learning", MICCAI 2022.
 
     A convolutional encoder and a transformer for each modality, a transformer over the tokens of all of them, and
@@ -147,6 +103,9 @@ class MMFormer(Segmenter):
         InputError: a patch size that is not a multiple of 16 or under 32.
     """
 
+    ENCODING = MMFormerEncoding
+    TINY: ClassVar = {"width": 4, "token_dim": 16, "token_hidden": 16, "heads": 2}
+
     def __init__(
         self,
         modalities: int,
@@ -162,68 +121,51 @@ class MMFormer(Segmenter):
         token_layout: TokenLayout = "published",
         unimodal_decoder: bool = True,
     ) -> None:
-        sizes = [patch_size] * spatial_dims if isinstance(patch_size, int) else list(patch_size)
-        check_patch_size(sizes, spatial_dims)
-        super().__init__(modalities, classes, spatial_dims, sizes)
+        super().__init__(
+            modalities, classes, spatial_dims, width, patch_size, STAGES, PreNormConvolution, unimodal_decoder
+        )
         self.token_layout = token_layout
-        self.grid = [size // REDUCTION for size in sizes]
+        self.grid = [size // REDUCTION for size in self.patch_size]
         deepest = width * REDUCTION
 
         def transformer() -> nn.ModuleList:
             return nn.ModuleList(TransformerBlock(token_dim, heads, token_hidden, dropout) for _ in range(depth))
 
-        self.encoders = nn.ModuleList(Encoder(spatial_dims, width) for _ in range(modalities))
-        self.to_tokens = nn.ModuleList(
+        self.to_tokens = ModalityList(
             convolution(spatial_dims, deepest, token_dim, kernel=1) for _ in range(modalities)
         )
-        self.positions = nn.Parameter(torch.zeros(modalities, int(torch.tensor(self.grid).prod()), token_dim))
-        self.intra = nn.ModuleList(transformer() for _ in range(modalities))
+        self.positions = nn.Parameter(torch.zeros(modalities, math.prod(self.grid), token_dim))
+        self.intra = ModalityList(transformer() for _ in range(modalities))
         self.inter = transformer()
         self.from_tokens = convolution(spatial_dims, modalities * token_dim, modalities * deepest, kernel=1)
         self.fusion_decoder = FusionDecoder(spatial_dims, modalities, classes, width)
-        self.unimodal_decoder = UnimodalDecoder(spatial_dims, classes, width) if unimodal_decoder else None
 
-    def encode(self, images: Tensor, present: Tensor) -> MMFormerEncoding:
-        """See `Segmenter.encode`."""
-        rows = []
-        for modality in present.any(0).nonzero().flatten().tolist():
-            image = images[present[:, modality].to(images.device), modality, None]
-            rows.append(self._encode_modality(image, modality))
-        # Rows run modality by modality, within a modality case by case.
-        row = (present.T.flatten().cumsum(0) - 1).view(present.T.shape).T
-        features, summands, tokens = zip(*rows, strict=True)
-        return MMFormerEncoding(
-            present=present,
-            row=row.contiguous(),
-            features=tuple(torch.cat(level) for level in zip(*features, strict=True)),
-            summands=tuple(torch.cat(level) for level in zip(*summands, strict=True)),
-            tokens=torch.cat(tokens),
-        )
+    def reorder_modalities(self, order: Tensor) -> None:
+        """See `PerModality`; exact with the aligned token layout only."""
+        reorder_blocks(self.positions, 0, order)
+        reorder_blocks(self.from_tokens.weight, 1, order)
 
-    def _encode_modality(self, image: Tensor, modality: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    def _encode_modality(self, image: Tensor, modality: int) -> tuple[Sequence[Tensor], ...]:
         features = self.encoders[modality](image)
         tokens = self.to_tokens[modality](features[-1]).flatten(2).transpose(1, 2)
         for block in cast(nn.ModuleList, self.intra[modality]):
             tokens = block(tokens + self.positions[modality])
-        fusions = self.fusion_decoder.fusions
-        summands = [fuse.summand(level, modality) for fuse, level in zip(fusions, features[:-1], strict=True)]
-        return features, summands, tokens
+        summands = [
+            fuse.summand(normalise_and_activate(level), modality)
+            for fuse, level in zip(self.fusion_decoder.fusions, features[:-1], strict=True)
+        ]
+        return features, summands, [tokens]
 
     def decode(self, encoding: Encoding, case: Tensor, subset: Tensor) -> Decoding:
         """See `Segmenter.decode`."""
         assert isinstance(encoding, MMFormerEncoding)
-        answer, modality = (subset & encoding.present[case]).nonzero(as_tuple=True)
-        row = encoding.row[case[answer], modality]
-        device = encoding.tokens.device
-        selection = torch.zeros(len(case), len(encoding.tokens))
-        selection[answer, row] = 1
-        selection = selection.to(device)
+        pairs = encoding.pairs(case, subset)
         fused = [
-            fuse.total(summands, selection)
+            fuse.total(summands, pairs.selection)
             for fuse, summands in zip(self.fusion_decoder.fusions, encoding.summands, strict=True)
         ]
-        tokens = encoding.tokens.new_zeros(len(case), *self.positions.shape)
-        tokens[answer.to(device), modality.to(device)] = encoding.tokens[row.to(device)]
+        tokens = encoding.tokens[0].new_zeros(len(case), *self.positions.shape)
+        tokens[pairs.answer, pairs.modality] = encoding.tokens[0][pairs.row]
         out: Decoding = self.fusion_decoder(fused, self._mix_modalities(tokens))
         return out
 
@@ -238,25 +180,3 @@ class MMFormer(Segmenter):
         joined = sequence.reshape(answers, places, -1).transpose(1, 2)
         out: Tensor = self.from_tokens(joined.reshape(answers, -1, *self.grid))
         return out
-
-    def decode_alone(self, encoding: Encoding, case: Tensor, modality: Tensor) -> Tensor:
-        """See `Segmenter.decode_alone`."""
-        if self.unimodal_decoder is None:
-            return super().decode_alone(encoding, case, modality)
-        assert isinstance(encoding, MMFormerEncoding)
-        row = encoding.row[case, modality].to(encoding.tokens.device)
-        out: Tensor = self.unimodal_decoder([level[row] for level in encoding.features])
-        return out
-
-
-def check_patch_size(sizes: Sequence[int], spatial_dims: int) -> None:
-    """Refuse a patch that cannot be halved four times.
-
-    Raises:
-        InputError: a wrong number of axes, or a size that is not a multiple of 16 or under 32.
-    """
-    if len(sizes) != spatial_dims:
-        raise InputError(f"patch_size {list(sizes)}: give one number or {spatial_dims} of them")
-    wrong = [size for size in sizes if size % REDUCTION or size < 2 * REDUCTION]
-    if wrong:
-        raise InputError(f"patch_size {wrong[0]}: must be a multiple of {REDUCTION} and at least {2 * REDUCTION}")

@@ -1,29 +1,102 @@
 """Import of the checkpoints that the authors' code writes: their parameter names in, our networks out."""
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from passion.errors import InputError
 from passion.networks.contract import Segmenter
+from passion.networks.m2ftrans import M2FTrans
 from passion.networks.mmformer import REDUCTION, MMFormer
+from passion.networks.rfnet import RFNet
 
-MODALITIES = ("flair", "t1ce", "t1", "t2")
-"""Order of the modality axis in the published networks."""
+State = Mapping[str, Tensor]
+Table = Sequence[tuple[str, str]]
+"""Published name -> our name, applied one after the other; `<a>` is then worked out by `_evaluate`."""
 
-_MODALITY = "|".join(MODALITIES)
+SHARED: Table = (
+    (r"(\w+)_encoder\.e1_c1\.conv", r"encoders.<\1>.stem.convolution"),
+    (r"(\w+)_encoder\.e1_c1", r"encoders.<\1>.stem"),
+    (r"(\w+)_encoder\.e(\d)_c1\.conv", r"encoders.<\1>.down.<\2-2>.convolution"),
+    (r"(\w+)_encoder\.e(\d)_c([23])\.conv", r"encoders.<\1>.refine.<\2-1>.<\3-2>.convolution"),
+    (r"cross_attention_list\.(\d+)\.fn\.norm", r"\1.attention_norm"),
+    (r"cross_attention_list\.(\d+)\.fn\.fn\.qkv", r"\1.query_key_value"),
+    (r"cross_attention_list\.(\d+)\.fn\.fn\.proj", r"\1.projection"),
+    (r"cross_ffn_list\.(\d+)\.fn\.norm", r"\1.feed_forward.0"),
+    (r"cross_ffn_list\.(\d+)\.fn\.fn\.net\.(\d)", r"\1.feed_forward.<\2+1>"),
+    (r"decoder_sep\.seg_layer", "unimodal_decoder.head"),
+    (r"decoder_sep\.d", "unimodal_decoder.d"),
+    (r"decoder_fus\w+\.d5_c2\.conv", "bottom.0.convolution"),
+    (r"decoder_fus\w+\.d5_out\.conv", "bottom.1.convolution"),
+    (r"\.d(\d)_c1\.conv", r".up.<\1-1>.rise.convolution"),
+    (r"\.d(\d)_c2\.conv", r".up.<\1-1>.join.convolution"),
+    (r"\.d(\d)_out\.conv", r".up.<\1-1>.out.convolution"),
+)
+
+MMFORMER: Table = (
+    *SHARED,
+    (r"(\w+)_encode_conv", r"to_tokens.<\1>"),
+    (r"multimodal_transformer", "inter"),
+    (r"(\w+)_transformer", r"intra.<\1>"),
+    (r"multimodal_decode_conv", "from_tokens"),
+    (r"decoder_fuse\.RFM5\.fusion_layer\.0\.conv", "fusion_decoder.fuse_bottleneck.convolution"),
+    (r"decoder_fuse\.RFM(\d)\.fusion_layer\.0\.conv", r"fusion_decoder.fuse.<\1-1>.convolution"),
+    (r"decoder_fuse\.RFM(\d)\.fusion_layer\.(\d)\.conv", r"fusion_decoder.mix.<\1-1>.<\2-1>.convolution"),
+    (r"decoder_fuse\.seg_d(\d)", r"fusion_decoder.heads.\1"),
+    (r"decoder_fuse\.seg_layer", "fusion_decoder.heads.0"),
+    (r"decoder_fuse\.", "fusion_decoder."),
+)
+
+RFNET: Table = (
+    *SHARED,
+    (r"decoder_fuse\.RFM(\d)\.region_fusion\.fusion_layer\.(\d)\.conv", r"regions.<\1-1>.fuse.\2.convolution"),
+    (r"decoder_fuse\.RFM(\d)\.short_cut\.0\.conv", r"regions.<\1-1>.shortcut.fusion.convolution"),
+    (r"decoder_fuse\.RFM(\d)\.short_cut\.(\d)\.conv", r"regions.<\1-1>.shortcut.refine.<\2-1>.convolution"),
+    (r"decoder_fuse\.prm_generator(\d)\.embedding_layer\.0\.conv", r"embed.<\1-1>.fusion.convolution"),
+    (r"decoder_fuse\.prm_generator(\d)\.embedding_layer\.(\d)\.conv", r"embed.<\1-1>.refine.<\2-1>.convolution"),
+    (r"decoder_fuse\.prm_generator(\d)\.prm_layer\.0\.conv", r"deep_heads.<\1-1>.0.convolution"),
+    (r"decoder_fuse\.prm_generator(\d)\.prm_layer\.1", r"deep_heads.<\1-1>.1"),
+    (r"decoder_fuse\.seg_layer", "head"),
+    (r"decoder_fuse\.", ""),
+)
+
+M2FTRANS: Table = (
+    *SHARED,
+    (r"Bottleneck\.trans_bottle\.", "blocks."),
+    (r"decoder_fusion\.RFM(\d)\.fusion_layer\.0\.conv", r"fuse.<\1-1>.fusion.convolution"),
+    (r"decoder_fusion\.RFM(\d)\.fusion_layer\.(\d)\.conv", r"fuse.<\1-1>.refine.<\2-1>.convolution"),
+    (r"decoder_fusion\.prm_fusion(\d)\.prm_layer\.0\.conv", r"deep_heads.<\1-1>.0.convolution"),
+    (r"decoder_fusion\.prm_fusion(\d)\.prm_layer\.1", r"deep_heads.<\1-1>.1"),
+    (r"decoder_fusion\.CT(\d)\.layers\.(\d)", r"cross.<\1-4>.\2"),
+    (r"cross_attn\.(key|value)_map_(\w+)", r"attention.\1_maps.<\2>"),
+    (r"cross_attn\.query_map", "attention.query_map"),
+    (r"cross_attn\.out_project", "attention.project"),
+    (r"ffn1", "feed_fused"),
+    (r"ffn2", "feed_maps"),
+    (r"\.(?:pwconv1|conv1)\.", ".0."),
+    (r"\.norm1\.", ".1."),
+    (r"\.(?:dwconv|conv2)\.", ".3."),
+    (r"\.norm2\.", ".4."),
+    (r"\.(?:pwconv2|conv3)\.", ".6."),
+    (r"\.norm3\.", ".7."),
+    (r"decoder_fusion\.seg_layer", "head"),
+    (r"decoder_fusion\.", ""),
+)
 
 
-def load(name: str, state_dict: Mapping[str, Tensor]) -> Segmenter:
+def load(name: str, state_dict: State) -> Segmenter:
     """Build the network that `state_dict` belongs to and fill it.
 
-    Width, patch size, classes and token widths follow from the shapes; a leading `module.`, which
-    `DataParallel` adds, is stripped. The modality axis is in the published order: Flair, T1c, T1, T2.
+    Width, patch size, classes, modalities and token widths follow from names and shapes; a leading `module.`, which
+    `DataParallel` adds, is stripped. The modality axis is in the order of the published encoders (`modalities_of`).
+    Kernels of depth 1, as in the published code for slices, make a network for slices.
 
     Args:
-        name: "mmformer".
+        name: "mmformer", "rfnet" or "m2ftrans".
         state_dict: parameters by their published names.
 
     Raises:
@@ -31,79 +104,129 @@ def load(name: str, state_dict: Mapping[str, Tensor]) -> Segmenter:
     """
     if name not in _LOADERS:
         raise InputError(f"no published network is called {name!r}; there are: {', '.join(_LOADERS)}")
-    stripped = {key.removeprefix("module."): value for key, value in state_dict.items()}
-    return _LOADERS[name](stripped)
+    published = {key.removeprefix("module."): value for key, value in state_dict.items()}
+    names = modalities_of(published)
+    if not names:
+        raise InputError(f"the state dict is not a published {name}: it has no encoder of a modality")
+    if published[_stem(published, names[0])].shape[-1] == 1:
+        published = {key: value.squeeze(-1) if value.ndim == 5 else value for key, value in published.items()}
+    cls, find_options, convert, table = _LOADERS[name]
+    try:
+        options, special = find_options(published, names), convert(published, names)
+    except KeyError as missing:
+        raise InputError(f"the state dict is not a published {name}: it has no {missing}") from None
+    network: Segmenter = cls(
+        modalities=len(names),
+        spatial_dims=published[_stem(published, names[0])].ndim - 2,
+        width=len(published[_stem(published, names[0])]),
+        unimodal_decoder=any(key.startswith("decoder_sep.") for key in published),
+        **options,
+    )
+    taken = {key for key in published if re.fullmatch(_SPECIAL, key)}
+    ours = {
+        _rename(key, table, names): _skip_first(value) if _is_unimodal_join(key) else value
+        for key, value in published.items()
+        if key not in taken
+    }
+    _fill(network, {**ours, **special}, name)
+    return network
 
 
-_MMFORMER_NAMES: tuple[tuple[str, str], ...] = (
-    (rf"({_MODALITY})_encoder\.e1_c1", r"encoders.<\1>.stem"),
-    (rf"({_MODALITY})_encoder\.e(\d)_c1\.conv", r"encoders.<\1>.down.<\2-2>.convolution"),
-    (rf"({_MODALITY})_encoder\.e(\d)_c([23])\.conv", r"encoders.<\1>.refine.<\2-1>.<\3-2>.convolution"),
-    (rf"({_MODALITY})_encode_conv", r"to_tokens.<\1>"),
-    (rf"({_MODALITY})_transformer", r"intra.<\1>"),
-    (r"multimodal_transformer", "inter"),
-    (r"multimodal_decode_conv", "from_tokens"),
-    (r"cross_attention_list\.(\d+)\.fn\.norm", r"\1.attention_norm"),
-    (r"cross_attention_list\.(\d+)\.fn\.fn\.qkv", r"\1.query_key_value"),
-    (r"cross_attention_list\.(\d+)\.fn\.fn\.proj", r"\1.projection"),
-    (r"cross_ffn_list\.(\d+)\.fn\.norm", r"\1.feed_forward.0"),
-    (r"cross_ffn_list\.(\d+)\.fn\.fn\.net\.(\d)", r"\1.feed_forward.<\2+1>"),
-    (r"decoder_fuse\.RFM5\.fusion_layer\.0\.conv", "fusion_decoder.fuse_bottleneck.convolution"),
-    (r"decoder_fuse\.RFM(\d)\.fusion_layer\.0\.conv", r"fusion_decoder.fuse.<\1-1>.convolution"),
-    (r"decoder_fuse\.RFM(\d)\.fusion_layer\.(\d)\.conv", r"fusion_decoder.mix.<\1-1>.<\2-1>.convolution"),
-    (r"decoder_fuse\.seg_d(\d)", r"fusion_decoder.heads.\1"),
-    (r"decoder_fuse\.seg_layer", "fusion_decoder.heads.0"),
-    (r"decoder_sep\.seg_layer", "unimodal_decoder.head"),
-    (r"decoder_fuse\.d", "fusion_decoder.d"),
-    (r"decoder_sep\.d", "unimodal_decoder.d"),
-    (r"decoder\.d(\d)_c1\.conv", r"decoder.up.<\1-1>.rise.convolution"),
-    (r"decoder\.d(\d)_c2\.conv", r"decoder.up.<\1-1>.join.convolution"),
-    (r"decoder\.d(\d)_out\.conv", r"decoder.up.<\1-1>.out.convolution"),
-)
-"""Published name -> our name, applied one after the other; `<a>` is then worked out by `_evaluate`."""
+def modalities_of(state_dict: State) -> tuple[str, ...]:
+    """Published names of the modalities, in the order of their encoders: Flair, T1c, T1, T2 for the brain.
+
+    >>> modalities_of({"module.flair_encoder.e1_c1.weight": torch.zeros(1)})
+    ('flair',)
+    """
+    found = (re.match(r"(?:module\.)?(\w+)_encoder\.e1_c1", key) for key in state_dict)
+    return tuple(dict.fromkeys(match[1] for match in found if match))
 
 
-def _evaluate(match: re.Match[str]) -> str:
-    term = match[1]
-    if term in MODALITIES:
-        return str(MODALITIES.index(term))
-    number, sign, offset = re.fullmatch(r"(\d)([+-])(\d)", term).groups()  # type: ignore[union-attr]
+_SPECIAL = r"\w+_pos|pos|fusion|decoder_fuse\.RFM\d\.modal_fusion\..*"
+"""Parameters that are not just renamed."""
+
+
+def _stem(published: State, modality: str) -> str:
+    plain = f"{modality}_encoder.e1_c1.weight"
+    return plain if plain in published else f"{modality}_encoder.e1_c1.conv.weight"
+
+
+def _side(places: int, published: State) -> int:
+    """Places along each axis of the bottleneck's grid, which is a square or a cube."""
+    dims = max(value.ndim for value in published.values()) - 2
+    return round(math.pow(places, 1 / dims))
+
+
+def _mmformer_options(published: State, names: Sequence[str]) -> dict[str, Any]:
+    positions = published[f"{names[0]}_pos"]
+    return {
+        "classes": len(published["decoder_fuse.seg_layer.weight"]),
+        "patch_size": _side(positions.shape[1], published) * REDUCTION,
+        "token_dim": positions.shape[2],
+        "token_hidden": len(published["multimodal_transformer.cross_ffn_list.0.fn.fn.net.0.weight"]),
+        "depth": _depth(published, "multimodal_transformer"),
+        "token_layout": "published",
+    }
+
+
+def _depth(published: State, transformer: str) -> int:
+    pattern = rf"{transformer}\.cross_ffn_list\.(\d+)\."
+    return len({match[1] for key in published if (match := re.match(pattern, key))})
+
+
+def _mmformer_special(published: State, names: Sequence[str]) -> dict[str, Tensor]:
+    return {"positions": torch.cat([published[f"{name}_pos"] for name in names])}
+
+
+def _rfnet_options(published: State, _: Sequence[str]) -> dict[str, Any]:
+    return {"classes": len(published["decoder_fuse.seg_layer.weight"])}
+
+
+def _rfnet_special(published: State, _: Sequence[str]) -> dict[str, Tensor]:
+    classes = len(published["decoder_fuse.seg_layer.weight"])
+    levels = {match[1] for key in published if (match := re.match(r"decoder_fuse\.RFM(\d)\.modal_fusion", key))}
+    special = {}
+    for level in levels:
+        for layer, ours in ((0, "hidden"), (2, "out")):
+            for kind in ("weight", "bias"):
+                key = f"decoder_fuse.RFM{level}.modal_fusion.{{}}.weight_layer.{layer}.{kind}"
+                stacked = torch.stack([published[key.format(index)] for index in range(classes)])
+                special[f"regions.{int(level) - 1}.weights.{ours}_{kind}"] = stacked.reshape(stacked.shape[:3])
+    return special
+
+
+def _m2ftrans_options(published: State, _: Sequence[str]) -> dict[str, Any]:
+    return {
+        "classes": len(published["decoder_fusion.seg_layer.weight"]),
+        "patch_size": _side(published["fusion"].shape[1], published) * REDUCTION,
+        "token_hidden": len(published["Bottleneck.trans_bottle.cross_ffn_list.0.fn.fn.net.0.weight"]),
+        "depth": _depth(published, r"Bottleneck\.trans_bottle"),
+    }
+
+
+def _m2ftrans_special(published: State, names: Sequence[str]) -> dict[str, Tensor]:
+    positions = published["pos"].view(len(names) + 1, *published["fusion"].shape[1:])
+    return {
+        "positions": positions[:-1],
+        "fusion_positions": positions[-1],
+        "fusion_tokens": published["fusion"].squeeze(0),
+    }
+
+
+def _evaluate(term: str, names: Sequence[str]) -> str:
+    if term in names:
+        return str(names.index(term))
+    arithmetic = re.fullmatch(r"(\d)([+-])(\d)", term)
+    if arithmetic is None:
+        return f"<{term}>"
+    number, sign, offset = arithmetic.groups()
     return str(int(number) + int(offset) * (1 if sign == "+" else -1))
 
 
-def _rename(name: str, table: tuple[tuple[str, str], ...]) -> str:
+def _rename(name: str, table: Table, names: Sequence[str]) -> str:
     for pattern, replacement in table:
         name = re.sub(pattern, replacement, name)
-    return re.sub(r"<([^>]+)>", _evaluate, name)
-
-
-def _load_mmformer(published: Mapping[str, Tensor]) -> MMFormer:
-    try:
-        stem = published["flair_encoder.e1_c1.weight"]
-        positions = torch.cat([published[f"{modality}_pos"] for modality in MODALITIES])
-        hidden = published["multimodal_transformer.cross_ffn_list.0.fn.fn.net.0.weight"].shape[0]
-        classes = published["decoder_fuse.seg_layer.weight"].shape[0]
-    except KeyError as missing:
-        raise InputError(f"the state dict is not a published mmFormer: it has no {missing}") from None
-    side = round(positions.shape[1] ** (1 / 3))
-    depths = {name.split(".")[2] for name in published if name.startswith("multimodal_transformer.cross_ffn")}
-    network = MMFormer(
-        modalities=len(MODALITIES),
-        classes=classes,
-        width=stem.shape[0],
-        patch_size=side * REDUCTION,
-        token_dim=positions.shape[2],
-        token_hidden=hidden,
-        depth=len(depths),
-        token_layout="published",
-        unimodal_decoder=any(name.startswith("decoder_sep.") for name in published),
-    )
-    ours = {"positions": positions}
-    for name, value in published.items():
-        if not name.endswith("_pos"):
-            ours[_rename(name, _MMFORMER_NAMES)] = _skip_first(value) if _is_unimodal_join(name) else value
-    _fill(network, ours, "mmFormer")
-    return network
+    return re.sub(r"<([^>]+)>", lambda match: _evaluate(match[1], names), name)
 
 
 def _is_unimodal_join(name: str) -> bool:
@@ -128,4 +251,16 @@ def _fill(network: Segmenter, state: dict[str, Tensor], what: str) -> None:
     network.load_state_dict(state)
 
 
-_LOADERS: dict[str, Callable[[Mapping[str, Tensor]], Segmenter]] = {"mmformer": _load_mmformer}
+Loader = tuple[
+    Callable[..., Segmenter],
+    Callable[[State, Sequence[str]], dict[str, Any]],
+    Callable[[State, Sequence[str]], dict[str, Tensor]],
+    Table,
+]
+"""The class, its options and its unusual parameters from a published state, and the names of the others."""
+
+_LOADERS: dict[str, Loader] = {
+    "mmformer": (MMFormer, _mmformer_options, _mmformer_special, MMFORMER),
+    "rfnet": (RFNet, _rfnet_options, _rfnet_special, RFNET),
+    "m2ftrans": (M2FTrans, _m2ftrans_options, _m2ftrans_special, M2FTRANS),
+}

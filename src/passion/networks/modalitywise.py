@@ -1,0 +1,208 @@
+"""What the published networks share: an encoder a modality, and a second decoder that sees one modality."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from passion.errors import InputError
+from passion.networks.blocks import Layer, PreNormConvolution, convolution, double
+from passion.networks.contract import Encoding, ModalityList, Segmenter
+
+
+class Encoder(nn.Module):
+    """The convolutional encoder of one modality: levels of twice the channels and half the extent of the one before.
+
+    Each level is one layer, and a residual pair of layers. With pre-norm layers the first is a plain convolution.
+
+    Args:
+        spatial_dims: 2 or 3.
+        width: channels of the finest level.
+        levels: how many.
+        layer: what it is built of.
+    """
+
+    def __init__(self, spatial_dims: int, width: int, levels: int, layer: Layer) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(levels)]
+        first = convolution if layer is PreNormConvolution else layer
+        self.stem = first(spatial_dims, 1, width, pad="reflect")
+        self.down = nn.ModuleList(layer(spatial_dims, channels // 2, channels, stride=2) for channels in widths[1:])
+        self.refine = nn.ModuleList(
+            nn.Sequential(*[layer(spatial_dims, channels, channels) for _ in range(2)]) for channels in widths
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(R, 1, *space) -> levels (R, 2^i width, *space / 2^i)."""
+        x = self.stem(image)
+        levels = [x + self.refine[0](x)]
+        for down, refine in zip(self.down, self.refine[1:], strict=True):
+            x = down(levels[-1])
+            levels.append(x + refine(x))
+        return levels
+
+
+class DecoderStage(nn.Module):
+    """One step up: double and convolve; join with the skip connection of that level, convolve twice.
+
+    Args:
+        spatial_dims: 2 or 3.
+        channels: C of the skip connection and of the result; it takes 2 C channels from below.
+        layer: what it is built of.
+    """
+
+    def __init__(self, spatial_dims: int, channels: int, layer: Layer) -> None:
+        super().__init__()
+        self.rise = layer(spatial_dims, 2 * channels, channels)
+        self.join = layer(spatial_dims, 2 * channels, channels)
+        self.out = layer(spatial_dims, channels, channels, kernel=1)
+
+    def lift(self, below: Tensor) -> Tensor:
+        """(B, 2 C, *space / 2) -> (B, C, *space)."""
+        out: Tensor = self.rise(double(below))
+        return out
+
+    def merge(self, lifted: Tensor, skip: Tensor) -> Tensor:
+        """Twice (B, C, *space) -> (B, C, *space)."""
+        out: Tensor = self.out(self.join(torch.cat((skip, lifted), dim=1)))
+        return out
+
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        """Below (B, 2 C, *space / 2), skip (B, C, *space) -> (B, C, *space)."""
+        return self.merge(self.lift(below), skip)
+
+
+class UnimodalDecoder(nn.Module):
+    """The second decoder, shared by the modalities, that L_reg trains; the arguments are those of `Encoder`."""
+
+    def __init__(self, spatial_dims: int, classes: int, width: int, levels: int, layer: Layer) -> None:
+        super().__init__()
+        self.up = nn.ModuleList(DecoderStage(spatial_dims, width * 2**level, layer) for level in range(levels - 1))
+        self.head = convolution(spatial_dims, width, classes, kernel=1)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Levels (P, 2^i width, *space / 2^i) -> logits (P, K, *space)."""
+        x = features[-1]
+        for stage, skip in zip(reversed(self.up), reversed(features[:-1]), strict=True):
+            x = stage(x, skip)
+        out: Tensor = self.head(x)
+        return out
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which encoded rows the answers see: Q pairs of an answer and a modality.
+
+    Args:
+        answer: (Q,) int64, which of the P answers.
+        modality: (Q,) int64.
+        row: (Q,) int64, which of the R rows.
+        selection: (P, R) of 0 and 1, the same as a matrix, on the device of the features.
+    """
+
+    answer: Tensor
+    modality: Tensor
+    row: Tensor
+    selection: Tensor
+
+
+@dataclass(frozen=True)
+class RowEncoding(Encoding):
+    """One row for each (case, modality) pair that is present: R rows, modality by modality, in it case by case.
+
+    Args:
+        present: (B, M) bool.
+        row: (B, M) int64, the row of a pair; meaningless where absent.
+        features: levels, (R, 2^i width, *space / 2^i).
+    """
+
+    row: Tensor
+    features: tuple[Tensor, ...]
+
+    def pairs(self, case: Tensor, subset: Tensor) -> Pairs:
+        """What `case` (P,) seen through `subset` (P, M) is made of."""
+        answer, modality = (subset & self.present[case]).nonzero(as_tuple=True)
+        row = self.row[case[answer], modality]
+        selection = torch.zeros(len(case), len(self.features[0]))
+        selection[answer, row] = 1
+        device = self.features[0].device
+        return Pairs(answer.to(device), modality.to(device), row.to(device), selection.to(device))
+
+
+class ModalityWise(Segmenter):
+    """A network with an encoder a modality.
+
+    Args:
+        modalities: M.
+        classes: K, the background included.
+        spatial_dims: 2 or 3.
+        width: channels of the finest level.
+        patch_size: extent of a window, a multiple of 2^(levels - 1), at least twice that; one number or one an axis.
+        levels: of the encoders.
+        layer: what encoders and decoders are built of.
+        unimodal_decoder: build the second decoder. Without it `decode_alone` answers with the fusion decoder.
+
+    Raises:
+        InputError: a patch size that does not fit.
+    """
+
+    ENCODING: ClassVar[type[RowEncoding]]
+    """Its fields after `row` are what `_encode_modality` returns, rows of all modalities joined."""
+
+    def __init__(
+        self,
+        modalities: int,
+        classes: int,
+        spatial_dims: int,
+        width: int,
+        patch_size: int | Sequence[int],
+        levels: int,
+        layer: Layer,
+        unimodal_decoder: bool,
+    ) -> None:
+        sizes = [patch_size] * spatial_dims if isinstance(patch_size, int) else list(patch_size)
+        check_patch_size(sizes, spatial_dims, 2 ** (levels - 1))
+        super().__init__(modalities, classes, spatial_dims, sizes)
+        self.encoders = ModalityList(Encoder(spatial_dims, width, levels, layer) for _ in range(modalities))
+        self.unimodal_decoder = (
+            UnimodalDecoder(spatial_dims, classes, width, levels, layer) if unimodal_decoder else None
+        )
+
+    @abstractmethod
+    def _encode_modality(self, image: Tensor, modality: int) -> tuple[Sequence[Tensor], ...]:
+        """(R, 1, *space) of one modality -> the fields of `ENCODING` after `row`, each tensors of R rows."""
+
+    def encode(self, images: Tensor, present: Tensor) -> RowEncoding:
+        """See `Segmenter.encode`."""
+        coded = [
+            self._encode_modality(images[present[:, modality].to(images.device), modality, None], modality)
+            for modality in present.any(0).nonzero().flatten().tolist()
+        ]
+        fields = [tuple(torch.cat(rows) for rows in zip(*field, strict=True)) for field in zip(*coded, strict=True)]
+        row = (present.T.flatten().cumsum(0) - 1).view(present.T.shape).T.contiguous()
+        return self.ENCODING(present, row, *fields)
+
+    def decode_alone(self, encoding: Encoding, case: Tensor, modality: Tensor) -> Tensor:
+        """See `Segmenter.decode_alone`."""
+        if self.unimodal_decoder is None:
+            return super().decode_alone(encoding, case, modality)
+        assert isinstance(encoding, RowEncoding)
+        row = encoding.row[case, modality].to(encoding.features[0].device)
+        out: Tensor = self.unimodal_decoder([level[row] for level in encoding.features])
+        return out
+
+
+def check_patch_size(sizes: Sequence[int], spatial_dims: int, reduction: int) -> None:
+    """Refuse a patch that cannot be halved as often as the network does.
+
+    Raises:
+        InputError: a wrong number of axes, or a size that is not a multiple of `reduction` or under twice that.
+    """
+    if len(sizes) != spatial_dims:
+        raise InputError(f"patch_size {list(sizes)}: give one number or {spatial_dims} of them")
+    wrong = [size for size in sizes if size % reduction or size < 2 * reduction]
+    if wrong:
+        raise InputError(f"patch_size {wrong[0]}: must be a multiple of {reduction} and at least {2 * reduction}")
