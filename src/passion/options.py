@@ -1,6 +1,7 @@
 """From the words of a command line to the arguments of the command's function."""
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -8,6 +9,10 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from passion.errors import InputError
+from passion.plugins import import_class
+
+EARLY_FUSION = "early_fusion"
+"""The network that wraps an ordinary one."""
 
 NETWORK_FROM_STUDY = {"modalities", "classes", "spatial_dims", "patch_size", "unimodal_decoder"}
 OBJECTIVE_FROM_STUDY = {"inverse_presence"}
@@ -94,7 +99,11 @@ def _parse_train(parser: Parser, function: Callable[..., Any], words: list[str])
     ):
         parser.add_argument(f"--{group}.name", default=names[group], help=f"which {group}; its options follow")
         parser.add_class_arguments(cls, group, skip=skip, instantiate=False)
+    if "class_path" not in signature(network_class(names["network"])).parameters:
+        parser.add_argument("--network.class_path", help="a network of your own instead: module.Class")
     arguments = parser.parse_args(words)
+    if names["network"] != EARLY_FUSION:
+        arguments.network.pop("class_path")
     objects = parser.instantiate_classes(arguments)
     configuration = Configuration(
         data=objects.data,
@@ -103,6 +112,19 @@ def _parse_train(parser: Parser, function: Callable[..., Any], words: list[str])
         objective=_plain(arguments.objective),
     )
     return {"configuration": configuration, "out": arguments.out, "resume": arguments.resume}
+
+
+def network_of(class_path: str) -> str:
+    """What a class of the user's is named by: itself where it is a Segmenter, else the network that wraps it.
+
+    Raises:
+        InputError: no such class.
+    """
+    from torch import nn
+
+    from passion.networks import Segmenter
+
+    return class_path if issubclass(import_class(class_path, nn.Module), Segmenter) else EARLY_FUSION
 
 
 def _plain(options: Namespace) -> dict[str, Any]:
@@ -140,6 +162,9 @@ def _chosen_names(words: Sequence[str]) -> dict[str, str]:
             section = content.get(group) if isinstance(content, dict) else None
             if isinstance(section, dict) and "name" in section:
                 names[group] = str(section["name"])
+            elif isinstance(section, dict) and "class_path" in section:
+                names[group] = network_of(str(section["class_path"]))
     for group in names:
         names[group] = (_option(words, f"--{group}.name") or [names[group]])[-1]
-    return names
+    own = _option(words, "--network.class_path")
+    return {**names, "network": network_of(own[-1])} if own else names

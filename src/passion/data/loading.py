@@ -126,8 +126,14 @@ def training_items(prepared: PreparedStudy, presence: Presence, spatial_dims: in
     """Each case, or in 2D each slice of its box.
 
     A row of the presence matrix is a case's, or a single slice's where it is named `CASE_slice_POSITION`.
+
+    Raises:
+        InputError: rows of slices where volumes are trained on.
     """
     if spatial_dims == 3:
+        slices = [name for name in presence.cases if SLICE_MARK in name]
+        if slices:
+            raise InputError(f"--data.presence: {slices[0]!r} is a slice; train on slices with --data.spatial_dims 2")
         return [TrainingItem(name, row, None) for row, name in enumerate(presence.cases)]
     items = []
     for row, name in enumerate(presence.cases):

@@ -5,18 +5,20 @@ from typing import Any
 
 from passion.errors import InputError
 from passion.networks.contract import Decoding, Encoding, Segmenter, all_subsets, one_hot
-from passion.plugins import discover
+from passion.plugins import discover, import_class
 
 NETWORKS: dict[str, type[Segmenter]] = discover(sys.modules[__name__], Segmenter)  # type: ignore[type-abstract]
 """Networks by the name that configurations use."""
 
 
 def network_class(name: str) -> type[Segmenter]:
-    """The class of that name.
+    """The class of that name, or that a dotted path such as `my_package.MySegmenter` leads to.
 
     Raises:
         InputError: no network has that name.
     """
+    if "." in name:
+        return import_class(name, Segmenter)  # type: ignore[type-abstract]
     if name not in NETWORKS:
         raise InputError(f"network {name!r} is unknown; there are: {', '.join(NETWORKS)}")
     return NETWORKS[name]

@@ -102,11 +102,11 @@ def deep_supervision(decoding: Decoding, target: Tensor) -> Tensor:
 
 
 def task_terms(fused: Decoding, target: Tensor) -> dict[str, Term]:
-    """L_seg of the fused prediction, in its two parts."""
-    return {
-        "segmentation": Term(segmentation_loss(fused.logits.float().softmax(1), target)),
-        "deep_supervision": Term(deep_supervision(fused, target)),
-    }
+    """L_seg of the fused prediction, in its two parts; the second only where there are deep heads."""
+    terms = {"segmentation": Term(segmentation_loss(fused.logits.float().softmax(1), target))}
+    if fused.deep_logits:
+        terms["deep_supervision"] = Term(deep_supervision(fused, target))
+    return terms
 
 
 def unimodal_losses(network: Segmenter, encoding: Encoding, target: Tensor) -> Tensor:
