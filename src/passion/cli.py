@@ -163,6 +163,7 @@ def evaluate(
     checkpoint: Checkpoint = "last",
     part: Part = "test",
     prepared: Path | None = None,
+    split: Path | None = None,
     device: str = "auto",
     by: By = "subject",
 ) -> None:
@@ -173,19 +174,35 @@ def evaluate(
         checkpoint: last, or best by validation Dice averaged over all subsets.
         part: of the split.
         prepared: folder of the prepared study, if it is no longer where the run was trained.
+        split: CSV file of another split than the run's own, for a run that was imported or for other cases.
         device: auto, cpu, cuda, ...
         by: subject scores whole volumes in mm; slice each slice by itself in pixels, as the published 2D code does.
     """
     from passion.evaluation.run import evaluate_run
     from passion.report.tables import print_table, subset_table
 
-    scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device, by)
+    scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device, by, split)
     for metric, title in (
         ("dice", "Dice in %"),
         ("hd95_pooled", "HD95 in mm, pooled as in the paper, honest where empty"),
     ):
         print_table(subset_table(scores, study, metric), f"{run.name}: {title}", study)
     say(f"{folder}: scores of each case in scores.csv")
+
+
+def import_weights(network: str, checkpoint: Path, *, out: Path, study: str = "BraTS2020") -> None:
+    """Make a run folder of a checkpoint of the authors' code, for `evaluate` and `predict`.
+
+    Args:
+        network: mmformer, rfnet or m2ftrans.
+        checkpoint: file that the published code wrote, such as model_last.pth; no code in it is executed.
+        out: the run folder; it must not exist yet.
+        study: the study that it was trained on, BraTS2020 or MyoPS2020.
+    """
+    from passion.importing import import_weights as write_run
+
+    own = write_run(network, checkpoint, out, study)
+    say(f"{out}: {network} for {', '.join(own.modalities)}; next: passion evaluate {out} --prepared ... --split ...")
 
 
 def predict(
@@ -239,6 +256,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "draw-missing": draw_missing,
     "prepare": prepare,
     "train": train,
+    "import-weights": import_weights,
     "evaluate": evaluate,
     "predict": predict,
     "report": report,

@@ -294,7 +294,7 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> None
         trainer.world_size,
     )
     validation = DataLoader(
-        WholeCases(experiment.prepared, experiment.split["val"]), batch_size=None
+        WholeCases(experiment.prepared, experiment.split["val"], experiment.study.modalities), batch_size=None
     ) if settings.validate_every else None  # fmt: skip
     trainer.fit(experiment.module, loader, validation, ckpt_path=last if resume else None, weights_only=True)
 

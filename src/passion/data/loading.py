@@ -264,24 +264,25 @@ class WholeCases(Dataset[WholeCase]):
     Args:
         prepared: the study.
         names: the cases.
+        modalities: in the order of the images' axis.
 
     Raises:
         InputError: there is no case to score.
     """
 
-    def __init__(self, prepared: PreparedStudy, names: Sequence[str]) -> None:
+    def __init__(self, prepared: PreparedStudy, names: Sequence[str], modalities: Sequence[str]) -> None:
         if not names:
             raise InputError(f"{prepared.folder}: there is no case to score; the split's part is empty")
         self.prepared = prepared
         self.names = names
+        self.modalities = modalities
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> WholeCase:
         case = self.prepared.case(self.names[index])
-        modalities = self.prepared.study.modalities
-        present = torch.tensor([modality in case.boxes for modality in modalities])
+        present = torch.tensor([modality in case.boxes for modality in self.modalities])
         box = case.box(list(case.boxes))
-        images = read_images(case, modalities, present, box)
+        images = read_images(case, self.modalities, present, box)
         return WholeCase(case, box, images[None], present[None])

@@ -27,6 +27,7 @@ def evaluate_run(
     prepared: Path | None,
     device: str,
     by: By = "subject",
+    split: Path | None = None,
 ) -> tuple[pd.DataFrame, Study, Path]:
     """Score a run on every subset, in the precision it was trained in, and write `evaluation/{part}-{checkpoint}`.
 
@@ -37,6 +38,7 @@ def evaluate_run(
         prepared: folder of the prepared study; None: where the run was trained.
         device: "auto", or a name that PyTorch knows.
         by: what is scored as one, "subject" or "slice"; the latter goes into a folder of its own.
+        split: CSV file; None: the run's own.
 
     Returns:
         The scores (see `passion.evaluation.subsets.evaluate`), the study and the folder written to.
@@ -47,9 +49,9 @@ def evaluate_run(
     where = choose_device(device)
     trained = load_run(run, checkpoint, where)
     study = PreparedStudy.open(prepared or trained.configuration.data.prepared)
-    if replace(study.study, spatial_dims=trained.study.spatial_dims) != trained.study:
+    if not same_but_for_order(study.study, trained.study):
         raise InputError(f"{study.folder}: holds {study.study.name}, the run was trained on {trained.study.name}")
-    cases = WholeCases(study, read_split(run / "split.csv", study.cases)[part])
+    cases = WholeCases(study, read_split(split or run / "split.csv", study.cases)[part], trained.study.modalities)
 
     def scored() -> Iterator[WholeCase]:
         yield from track((cases[index] for index in range(len(cases))), len(cases), "Evaluating")
@@ -64,3 +66,9 @@ def evaluate_run(
     }  # fmt: skip
     write_json(folder / "settings.json", settings)
     return scores, trained.study, folder
+
+
+def same_but_for_order(prepared: Study, trained: Study) -> bool:
+    """Whether a run can be scored on a study: order of the modalities and slices or volumes may differ."""
+    alike = replace(prepared, spatial_dims=trained.spatial_dims, modalities=trained.modalities)
+    return alike == trained and set(prepared.modalities) == set(trained.modalities)

@@ -102,34 +102,41 @@ def load(name: str, state_dict: State) -> Segmenter:
     Raises:
         InputError: an unknown network, or parameters that are missing, left over or of another shape.
     """
+    options, state = translate(name, state_dict)
+    network: Segmenter = _LOADERS[name][0](**options)
+    fill(network, state, name)
+    return network
+
+
+def translate(name: str, state_dict: State) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Arguments of our network's class, and the parameters by our names; see `load`."""
     if name not in _LOADERS:
         raise InputError(f"no published network is called {name!r}; there are: {', '.join(_LOADERS)}")
     published = {key.removeprefix("module."): value for key, value in state_dict.items()}
     names = modalities_of(published)
     if not names:
         raise InputError(f"the state dict is not a published {name}: it has no encoder of a modality")
-    if published[_stem(published, names[0])].shape[-1] == 1:
+    stem = _stem(published, names[0])
+    if published[stem].shape[-1] == 1:
         published = {key: value.squeeze(-1) if value.ndim == 5 else value for key, value in published.items()}
-    cls, find_options, convert, table = _LOADERS[name]
+    _, find_options, find_special, table = _LOADERS[name]
     try:
-        options, special = find_options(published, names), convert(published, names)
+        own, special = find_options(published, names), find_special(published, names)
     except KeyError as missing:
         raise InputError(f"the state dict is not a published {name}: it has no {missing}") from None
-    network: Segmenter = cls(
-        modalities=len(names),
-        spatial_dims=published[_stem(published, names[0])].ndim - 2,
-        width=len(published[_stem(published, names[0])]),
-        unimodal_decoder=any(key.startswith("decoder_sep.") for key in published),
-        **options,
-    )
-    taken = {key for key in published if re.fullmatch(_SPECIAL, key)}
-    ours = {
+    options = {
+        "modalities": len(names),
+        "spatial_dims": published[stem].ndim - 2,
+        "width": len(published[stem]),
+        "unimodal_decoder": any(key.startswith("decoder_sep.") for key in published),
+        **own,
+    }
+    renamed = {
         _rename(key, table, names): _skip_first(value) if _is_unimodal_join(key) else value
         for key, value in published.items()
-        if key not in taken
+        if not re.fullmatch(_SPECIAL, key)
     }
-    _fill(network, {**ours, **special}, name)
-    return network
+    return options, {**renamed, **special}
 
 
 def modalities_of(state_dict: State) -> tuple[str, ...]:
@@ -239,7 +246,12 @@ def _skip_first(weight: Tensor) -> Tensor:
     return torch.cat((skip, below), dim=1)
 
 
-def _fill(network: Segmenter, state: dict[str, Tensor], what: str) -> None:
+def fill(network: Segmenter, state: Mapping[str, Tensor], what: str) -> None:
+    """Load parameters by our names.
+
+    Raises:
+        InputError: parameters that are missing, left over or of another shape.
+    """
     expected = network.state_dict()
     odd = sorted(set(expected) ^ set(state)) + sorted(
         name for name in set(expected) & set(state) if expected[name].shape != state[name].shape

@@ -15,12 +15,27 @@ class Source(Protocol):
     LAYOUT: str
     """What the layout looks like, for messages."""
 
+    STUDY: Study
+    """The study whose layout it is."""
+
     @staticmethod
     def read(root: Path) -> tuple[Study, list[Case]] | None:
         """The study and its cases, sorted by name; None where `root` is not of this layout."""
 
 
 SOURCES: Sequence[Source] = (brats.Brats,)
+
+
+def study_named(name: str) -> Study:
+    """A public study by its name.
+
+    Raises:
+        InputError: none has that name.
+    """
+    known = {source.STUDY.name: source.STUDY for source in SOURCES}
+    if name not in known:
+        raise InputError(f"study {name!r} is unknown; there are: {', '.join(known)}")
+    return known[name]
 
 
 def read_study(root: Path) -> tuple[Study, list[Case]]:

@@ -24,6 +24,7 @@ EXTENSIONS = (".nii.gz", ".nii")
 class Brats:
     """See `passion.data.sources.Source`."""
 
+    STUDY = BRATS2020
     LAYOUT = "BraTS2020: NAME/NAME_{t1,t1ce,flair,t2,seg}.nii.gz"
 
     @staticmethod
