@@ -34,6 +34,21 @@ def phantom_brain(out: Path, *, cases: int = 60, size: Size = 80, seed: int = 0)
     say(f"{out}: {cases} cases")
 
 
+def phantom_heart(out: Path, *, cases: int = 25, seed: int = 0) -> None:
+    """Write a study of hearts with scar and edema and known truth, in MyoPS2020's layout.
+
+    Args:
+        out: folder of the study; a study that was begun there with the same options is continued.
+        cases: how many.
+        seed: of everything; the same seed gives the same bytes.
+    """
+    from passion.data.phantom.heart import write_study
+    from passion.parallel import track
+
+    write_study(out, cases, seed, lambda numbers: track(numbers, cases, "Writing phantoms"))
+    say(f"{out}: {cases} cases")
+
+
 def inspect(raw: Path, *, json: bool = False, workers: int = 2) -> int:
     """Say what a raw study holds and every problem found in any file; exit code 2 when one would stop a later step.
 
@@ -251,6 +266,7 @@ def demo(*, out: Path = Path("demo"), scale: Literal["small", "large"] = "small"
 
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "phantom brain": phantom_brain,
+    "phantom heart": phantom_heart,
     "inspect": inspect,
     "split": split,
     "draw-missing": draw_missing,

@@ -81,8 +81,6 @@ def test_every_subset_at_once_is_every_subset_alone(network: Segmenter) -> None:
 
 
 def test_permuting_modalities_permutes_everything(network: Segmenter) -> None:
-    """With aligned tokens: mmFormer's published layout mixes places, so that the order of modalities matters."""
-    network.token_layout = "aligned"
     images, present = images_of(network, 2), presence_of(network, 2)
     order = torch.arange(network.modalities).roll(1)
     first, ours = torch.tensor([0, 1]), torch.tensor([0, 0])

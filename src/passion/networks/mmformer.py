@@ -96,7 +96,9 @@ class MMFormer(ModalityWise, PerModality):
         dropout: rate in the transformers.
         token_layout: how the inter-modal tokens are laid out for the bottleneck. "aligned" joins the M tokens of
             one place. "published" reads the modality-major sequence as if modalities came last, as the published
-            code does, which joins tokens of different places.
+            code does, which joins tokens of different places. On phantoms the two score alike (see
+            `benchmarks/results/quick-study-layouts.csv`); aligned is the default because with it the order of the
+            modalities does not matter.
         unimodal_decoder: build the second decoder. Without it `decode_alone` answers with the fusion decoder.
 
     Raises:
@@ -118,7 +120,7 @@ class MMFormer(ModalityWise, PerModality):
         heads: int = 8,
         depth: int = 1,
         dropout: float = 0.1,
-        token_layout: TokenLayout = "published",
+        token_layout: TokenLayout = "aligned",
         unimodal_decoder: bool = True,
     ) -> None:
         super().__init__(

@@ -100,6 +100,6 @@ def auc(inside: NDArray[np.int16], outside: NDArray[np.int16]) -> float:
     return float(above / (inside.size * outside.size))
 
 
-def findings(figures: Mapping[str, float]) -> list[Finding]:
+def findings(figures: Mapping[str, float], limits: Mapping[str, tuple[float, float]] = LIMITS) -> list[Finding]:
     """Each of `figures` against its limits."""
-    return [Finding(name, figures[name], low, high) for name, (low, high) in LIMITS.items()]
+    return [Finding(name, figures[name], low, high) for name, (low, high) in limits.items()]

@@ -4,27 +4,21 @@ A case is drawn in stages: a brain of new shape from the MNI152 template, a tumo
 oedema along the white matter, then four images. Everything follows from the seed and the case's index.
 """
 
-import gzip
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from passion.data.phantom.anatomy import STRIP_MM, Grid, draw_coordinates, draw_rotation, grid_of, load_atlas
 from passion.data.phantom.contrast import draw_image, draw_scene
 from passion.data.phantom.tumour import draw_growth, draw_origin, draw_plan, grow, push_aside
+from passion.data.phantom.writing import PhantomFiles, Progress, check_request, write_cases
 from passion.data.sources.brats import BRATS2020, SUFFIXES
-from passion.errors import InputError
-from passion.files import replacing_folder, write_json, write_text
 
 GENERATOR = "brain 1"
 """Changes whenever the same seed would give other cases."""
-
-COMPRESSION_LEVEL = 3
 
 NOTICE = """\
 The images in this folder are synthetic: no patient was scanned. Their anatomy is derived from the ICBM 2009a
@@ -99,7 +93,7 @@ def write_study(
     cases: int,
     size: str | int,
     seed: int,
-    progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write cases 1 to `cases` under `out`, in BraTS2020's layout; whole cases that are there are kept.
 
@@ -115,57 +109,20 @@ def write_study(
     Raises:
         InputError: a number that makes no sense, nilearn is missing, or `out` holds something else.
     """
-    if cases < 1:
-        raise InputError(f"phantom: {cases} cases; ask for at least 1")
-    if seed < 0:
-        raise InputError(f"phantom: seed {seed} is negative; take 0 or more")
     grid = grid_of(size)
     settings = {"generator": GENERATOR, "size": str(size), "seed": seed}
-    _check_folder(out, settings)
+    check_request(out, cases, seed, settings)
     load_atlas(grid.voxel_mm)
-    write_json(out / "phantom.json", settings)
-    write_text(out / "NOTICE.txt", NOTICE)
-    for index in progress(range(cases)) if progress else range(cases):
-        folder = out / f"BraTS20_Training_{index + 1:03d}"
-        if not all((folder / name).is_file() for name in _file_names(folder.name).values()):
-            with replacing_folder(folder) as beside:
-                _write_case(generate_case(seed, index, grid), beside, folder.name)
 
+    def files(index: int) -> PhantomFiles:
+        def generate() -> tuple[Mapping[str, NDArray[np.int16]], NDArray[np.float64]]:
+            case = generate_case(seed, index, grid)
+            return {**case.images, "seg": case.labels}, case.affine
 
-def _check_folder(out: Path, settings: Mapping[str, object]) -> None:
-    """Refuse a folder that holds anything but this study."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"phantom: {out} is a file; name a folder")
-    record = out / "phantom.json"
-    if record.is_file():
-        try:
-            found = json.loads(record.read_text(encoding="utf-8"))
-        except ValueError:
-            found = None
-        if found != settings:
-            raise InputError(
-                f"phantom: {out} holds a study with other settings, {found} instead of {dict(settings)};"
-                " name another folder"
-            )
-    elif out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
-        raise InputError(f"phantom: {out} holds other files; name a new or empty folder")
+        name = f"BraTS20_Training_{index + 1:03d}"
+        suffixes = {**SUFFIXES, "seg": "seg"}
+        return PhantomFiles(
+            {part: Path(name) / f"{name}_{suffix}.nii.gz" for part, suffix in suffixes.items()}, generate
+        )
 
-
-def _file_names(case: str) -> dict[str, str]:
-    """File of each modality and of the labels ("seg")."""
-    return {name: f"{case}_{suffix}.nii.gz" for name, suffix in {**SUFFIXES, "seg": "seg"}.items()}
-
-
-def _write_case(case: BrainCase, folder: Path, name: str) -> None:
-    for part, file in _file_names(name).items():
-        values = case.labels if part == "seg" else case.images[part]
-        (folder / file).write_bytes(_compressed_nifti(values, case.affine))
-
-
-def _compressed_nifti(values: NDArray[np.int16], affine: NDArray[np.float64]) -> bytes:
-    """A .nii.gz file; neither the time nor a file name goes into it, so equal values give equal bytes."""
-    image = nib.Nifti1Image(values, affine)
-    image.header.set_xyzt_units("mm")
-    image.set_qform(affine, 1)
-    image.set_sform(affine, 1)
-    return gzip.compress(image.to_bytes(), COMPRESSION_LEVEL, mtime=0)
+    write_cases(out, progress(range(cases)) if progress else range(cases), files, settings, NOTICE)

@@ -1,29 +1,15 @@
 """One file a layout on disk; each yields a study and its cases."""
 
-from collections.abc import Sequence
+import sys
 from pathlib import Path
-from typing import Protocol
 
-from passion.data.sources import brats
+from passion.data.sources.contract import Source
 from passion.data.study import Case, Study
 from passion.errors import InputError
+from passion.plugins import discover
 
-
-class Source(Protocol):
-    """A layout on disk."""
-
-    LAYOUT: str
-    """What the layout looks like, for messages."""
-
-    STUDY: Study
-    """The study whose layout it is."""
-
-    @staticmethod
-    def read(root: Path) -> tuple[Study, list[Case]] | None:
-        """The study and its cases, sorted by name; None where `root` is not of this layout."""
-
-
-SOURCES: Sequence[Source] = (brats.Brats,)
+SOURCES = discover(sys.modules[__name__], Source)  # type: ignore[type-abstract]
+"""Layouts by name; they are tried in this order."""
 
 
 def study_named(name: str) -> Study:
@@ -32,7 +18,7 @@ def study_named(name: str) -> Study:
     Raises:
         InputError: none has that name.
     """
-    known = {source.STUDY.name: source.STUDY for source in SOURCES}
+    known = {source.STUDY.name: source.STUDY for source in SOURCES.values()}
     if name not in known:
         raise InputError(f"study {name!r} is unknown; there are: {', '.join(known)}")
     return known[name]
@@ -46,9 +32,9 @@ def read_study(root: Path) -> tuple[Study, list[Case]]:
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give the folder that holds the cases")
-    for source in SOURCES:
+    for source in SOURCES.values():
         found = source.read(root)
         if found is not None:
             return found
-    layouts = "; ".join(source.LAYOUT for source in SOURCES)
+    layouts = "; ".join(source.LAYOUT for source in SOURCES.values())
     raise InputError(f"{root}: holds no case of a known layout ({layouts})")

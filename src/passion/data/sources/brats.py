@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from passion.data.sources.contract import Source
 from passion.data.study import Case, Region, Study
 
 BRATS2020 = Study(
@@ -21,8 +22,8 @@ SUFFIXES = {"t1": "t1", "t1c": "t1ce", "flair": "flair", "t2": "t2"}
 EXTENSIONS = (".nii.gz", ".nii")
 
 
-class Brats:
-    """See `passion.data.sources.Source`."""
+class Brats(Source):
+    """See `Source`."""
 
     STUDY = BRATS2020
     LAYOUT = "BraTS2020: NAME/NAME_{t1,t1ce,flair,t2,seg}.nii.gz"

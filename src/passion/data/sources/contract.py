@@ -1,0 +1,22 @@
+"""What a layout on disk is."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from passion.data.study import Case, Study
+
+
+class Source(ABC):
+    """A layout on disk."""
+
+    LAYOUT: ClassVar[str]
+    """What the layout looks like, for messages."""
+
+    STUDY: ClassVar[Study]
+    """The study whose layout it is."""
+
+    @staticmethod
+    @abstractmethod
+    def read(root: Path) -> tuple[Study, list[Case]] | None:
+        """The study and its cases, sorted by name; None where `root` is not of this layout."""

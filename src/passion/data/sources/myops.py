@@ -1,0 +1,75 @@
+"""MyoPS2020's layout: `train25/CASE_{C0,DE,T2}.nii.gz`, `train25_myops_gd/CASE_gd.nii.gz`, `test20/` likewise."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from passion.data.sources.contract import Source
+from passion.data.study import Case, Region, Study
+
+PIXEL_MM = 0.75
+"""In-plane spacing that slices are brought to: the middle of what MyoPS2020 has, 0.73 to 0.76 mm."""
+
+MYOPS2020 = Study(
+    name="MyoPS2020",
+    modalities=("bssfp", "lge", "t2"),
+    classes={"background": 0, "myocardium": 200, "LV": 500, "RV": 600, "edema": 1220, "scar": 2221},
+    regions={
+        "LVB": Region(("LV",)),
+        "RVB": Region(("RV",)),
+        "MYO": Region(("myocardium", "edema", "scar")),
+        "edema": Region(("edema",)),
+        "scar": Region(("scar",)),
+    },
+    spatial_dims=2,
+    spacing_mm=(PIXEL_MM, PIXEL_MM, None),
+)
+
+SUFFIXES = {"bssfp": "C0", "lge": "DE", "t2": "T2"}
+"""What the file name of each modality ends in."""
+
+LABEL_SUFFIX = "gd"
+
+IMAGE_FOLDERS = ("train25", "test20")
+
+EXTENSIONS = (".nii.gz", ".nii")
+
+
+class MyoPS(Source):
+    """See `Source`."""
+
+    STUDY = MYOPS2020
+    LAYOUT = "MyoPS2020: train25/CASE_{C0,DE,T2}.nii.gz, train25_myops_gd/CASE_gd.nii.gz"
+
+    @staticmethod
+    def read(root: Path) -> tuple[Study, list[Case]] | None:
+        """Every name that a modality or a label file in one of the folders begins with is a case."""
+        cases: dict[str, Case] = {}
+        for folder in (root / name for name in IMAGE_FOLDERS):
+            labels = label_folder(folder)
+            names = _names(folder, SUFFIXES.values()) | _names(labels, [LABEL_SUFFIX])
+            for name in sorted(names):
+                found = {modality: _find(folder, f"{name}_{suffix}") for modality, suffix in SUFFIXES.items()}
+                images = {modality: path for modality, path in found.items() if path is not None}
+                cases[name] = Case(name, images, _find(labels, f"{name}_{LABEL_SUFFIX}"))
+        return (MYOPS2020, [cases[name] for name in sorted(cases)]) if cases else None
+
+
+def label_folder(images: Path) -> Path:
+    """Where the labels of the cases in folder `images` are."""
+    return images.with_name(f"{images.name}_myops_gd")
+
+
+def _names(folder: Path, suffixes: Iterable[str]) -> set[str]:
+    endings = tuple(f"_{suffix}{extension}" for suffix in suffixes for extension in EXTENSIONS)
+    files = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return {
+        name[: -len(ending)]
+        for name in files
+        for ending in endings
+        if name.endswith(ending) and not name.startswith(".")
+    }
+
+
+def _find(folder: Path, stem: str) -> Path | None:
+    candidates = (folder / f"{stem}{extension}" for extension in EXTENSIONS)
+    return next((path for path in candidates if path.exists()), None)
