@@ -293,9 +293,11 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> None
         trainer.global_rank,
         trainer.world_size,
     )
-    validation = DataLoader(
-        WholeCases(experiment.prepared, experiment.split["val"], experiment.study.modalities), batch_size=None
+    held_out = WholeCases(
+        experiment.prepared, experiment.split["val"], experiment.study.modalities, data.crop,
+        experiment.module.network.patch_size,
     ) if settings.validate_every else None  # fmt: skip
+    validation = DataLoader(held_out, batch_size=None) if held_out else None
     trainer.fit(experiment.module, loader, validation, ckpt_path=last if resume else None, weights_only=True)
 
 

@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import torch
 
+from passion.data.loading import seen_box
 from passion.data.prepare import at_grid, normalise, study_grid
 from passion.data.store import copy_overlap, put_back, union_of
 from passion.data.volumes import check_same_grid, read_image
@@ -50,7 +51,8 @@ def predict_files(run: Path, images: Mapping[str, Path], out: Path, checkpoint: 
     prepared = {
         modality: normalise(at_grid(volume.voxels, own_grid, grid, order=1)) for modality, volume in volumes.items()
     }
-    box = union_of([own for _, own in prepared.values()])
+    whole = union_of([own for _, own in prepared.values()])
+    box = seen_box(whole, trained.configuration.data.crop, trained.network.patch_size)
     stack = np.zeros((1, len(study.modalities), *box.shape), dtype=np.float32)
     for modality, (voxels, own) in prepared.items():
         copy_overlap(voxels, own, stack[0, study.modalities.index(modality)], box)

@@ -51,7 +51,9 @@ def evaluate_run(
     study = PreparedStudy.open(prepared or trained.configuration.data.prepared)
     if not same_but_for_order(study.study, trained.study):
         raise InputError(f"{study.folder}: holds {study.study.name}, the run was trained on {trained.study.name}")
-    cases = WholeCases(study, read_split(split or run / "split.csv", study.cases)[part], trained.study.modalities)
+    names = read_split(split or run / "split.csv", study.cases)[part]
+    crop = trained.configuration.data.crop
+    cases = WholeCases(study, names, trained.study.modalities, crop, trained.network.patch_size)
 
     def scored() -> Iterator[WholeCase]:
         yield from track((cases[index] for index in range(len(cases))), len(cases), "Evaluating")
