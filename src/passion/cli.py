@@ -167,9 +167,11 @@ def train(configuration: "Configuration", *, out: Path, resume: bool = False) ->
         resume: continue the run in --out after its last whole epoch, with its own configuration.
     """
     from passion.experiment import train as train_run
+    from passion.parallel import leads
 
     train_run(configuration, out, resume)
-    say(f"{out}: trained; next: passion evaluate {out}")
+    if leads():
+        say(f"{out}: trained; next: passion evaluate {out}")
 
 
 def evaluate(

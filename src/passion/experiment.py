@@ -16,6 +16,7 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 import passion
@@ -36,6 +37,7 @@ from passion.files import write_json, write_text
 from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence
 from passion.networks import Segmenter, build, network_class
 from passion.objectives import Objective, objective_class
+from passion.parallel import leads
 from passion.training.callbacks import AtomicCheckpoints, History, ProgressBar
 from passion.training.module import TrainingModule
 from passion.training.settings import TrainingSettings
@@ -256,14 +258,14 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> None
         InputError: the configuration does not fit, or `out` is not as expected.
     """
     last = checkpoint_path(out, "last")
-    if out.exists() and not resume:
+    if out.exists() and not resume and leads():
         raise InputError(f"--out {out}: exists; choose another folder, or --resume to continue that run")
     if resume and not last.exists():
         raise InputError(f"--out {out}: has no checkpoint to resume from; leave out --resume and remove the folder")
     if resume:
         _check_unchanged(configuration, Configuration.from_file(out / "config.yaml"), out)
     experiment = assemble(configuration)
-    if not resume:
+    if not resume and leads():
         _describe(experiment, configuration, out)
     data, settings = configuration.data, configuration.training
     _quieten_lightning()
@@ -271,7 +273,7 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> None
         default_root_dir=out,
         accelerator=settings.accelerator,
         devices=settings.devices,
-        strategy="ddp_find_unused_parameters_true" if settings.devices > 1 else "auto",
+        strategy=_strategy(settings.devices),
         precision=settings.precision,
         max_epochs=settings.epochs,
         logger=TensorBoardLogger(out, name="tensorboard", version=""),
@@ -299,6 +301,11 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> None
     ) if settings.validate_every else None  # fmt: skip
     validation = DataLoader(held_out, batch_size=None) if held_out else None
     trainer.fit(experiment.module, loader, validation, ckpt_path=last if resume else None, weights_only=True)
+
+
+def _strategy(devices: int) -> str | DDPStrategy:
+    """Encoders of modalities that are absent get no gradient; each process keeps its own sums until an epoch ends."""
+    return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if devices > 1 else "auto"
 
 
 def _check_unchanged(asked: Configuration, own: Configuration, out: Path) -> None:

@@ -1,6 +1,7 @@
 """Many cases, several processes, one progress bar."""
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
@@ -51,3 +52,8 @@ def _outcomes(
         futures = {pool.submit(function, item): index for index, item in enumerate(items)}
         for future in as_completed(futures):
             yield futures[future], future.result
+
+
+def leads() -> bool:
+    """Whether this is the first of the processes that train together: the one that writes and speaks."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
