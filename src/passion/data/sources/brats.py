@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from passion.data.sources.contract import Source
+from passion.data.sources.contract import Source, find_nifti
 from passion.data.study import Case, Region, Study
 
 BRATS2020 = Study(
@@ -18,8 +18,6 @@ BRATS2020 = Study(
 
 SUFFIXES = {"t1": "t1", "t1c": "t1ce", "flair": "flair", "t2": "t2"}
 """What the file name of each modality ends in."""
-
-EXTENSIONS = (".nii.gz", ".nii")
 
 
 class Brats(Source):
@@ -37,14 +35,9 @@ class Brats(Source):
 
 
 def _case(folder: Path) -> Case:
-    images = {modality: _find(folder, suffix) for modality, suffix in SUFFIXES.items()}
+    images = {modality: find_nifti(folder, f"{folder.name}_{suffix}") for modality, suffix in SUFFIXES.items()}
     return Case(
         name=folder.name,
         images={modality: path for modality, path in images.items() if path is not None},
-        target=_find(folder, "seg"),
+        target=find_nifti(folder, f"{folder.name}_seg"),
     )
-
-
-def _find(folder: Path, suffix: str) -> Path | None:
-    candidates = (folder / f"{folder.name}_{suffix}{extension}" for extension in EXTENSIONS)
-    return next((path for path in candidates if path.exists()), None)

@@ -6,6 +6,14 @@ from typing import ClassVar
 
 from passion.data.study import Case, Study
 
+EXTENSIONS = (".nii.gz", ".nii")
+
+
+def find_nifti(folder: Path, stem: str) -> Path | None:
+    """The NIfTI file of that name, compressed or not; None where there is none."""
+    candidates = (folder / f"{stem}{extension}" for extension in EXTENSIONS)
+    return next((path for path in candidates if path.exists()), None)
+
 
 class Source(ABC):
     """A layout on disk."""

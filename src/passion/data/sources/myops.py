@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from passion.data.sources.contract import Source
+from passion.data.sources.contract import EXTENSIONS, Source, find_nifti
 from passion.data.study import Case, Region, Study
 
 PIXEL_MM = 0.75
@@ -31,8 +31,6 @@ LABEL_SUFFIX = "gd"
 
 IMAGE_FOLDERS = ("train25", "test20")
 
-EXTENSIONS = (".nii.gz", ".nii")
-
 
 class MyoPS(Source):
     """See `Source`."""
@@ -48,9 +46,9 @@ class MyoPS(Source):
             labels = label_folder(folder)
             names = _names(folder, SUFFIXES.values()) | _names(labels, [LABEL_SUFFIX])
             for name in sorted(names):
-                found = {modality: _find(folder, f"{name}_{suffix}") for modality, suffix in SUFFIXES.items()}
+                found = {modality: find_nifti(folder, f"{name}_{suffix}") for modality, suffix in SUFFIXES.items()}
                 images = {modality: path for modality, path in found.items() if path is not None}
-                cases[name] = Case(name, images, _find(labels, f"{name}_{LABEL_SUFFIX}"))
+                cases[name] = Case(name, images, find_nifti(labels, f"{name}_{LABEL_SUFFIX}"))
         return (MYOPS2020, [cases[name] for name in sorted(cases)]) if cases else None
 
 
@@ -68,8 +66,3 @@ def _names(folder: Path, suffixes: Iterable[str]) -> set[str]:
         for ending in endings
         if name.endswith(ending) and not name.startswith(".")
     }
-
-
-def _find(folder: Path, stem: str) -> Path | None:
-    candidates = (folder / f"{stem}{extension}" for extension in EXTENSIONS)
-    return next((path for path in candidates if path.exists()), None)
