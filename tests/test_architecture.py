@@ -6,8 +6,10 @@ from pathlib import Path
 import passion
 
 ROOT = Path(passion.__file__).parent
-LINE = ["data", "missingness", "networks", "objectives", "evaluation.metrics", "inference", "training", "experiment",
-        "importing", "evaluation", "prediction", "report", "overview", "options", "cli", "demo"]  # fmt: skip
+LINE = [
+    "data", "missingness", "networks", "objectives", "evaluation.metrics", "inference", "training", "configuration",
+    "runs", "experiment", "importing", "evaluation", "prediction", "report", "overview", "options", "cli", "demo",
+]  # fmt: skip
 EVERYWHERE = {"errors", "files", "parallel", "plugins"}
 LAZY = {"cli"}
 """Imports inside the functions of these do not count: the command line reaches everything, when it is asked to."""

@@ -10,8 +10,8 @@ import pytest
 import torch
 from command_line import passion, refused
 
-from passion.experiment import load_run
 from passion.networks import published
+from passion.runs import load_run
 
 SHAPES = Path(__file__).parent / "parity" / "rfnet.state_dict.json"
 

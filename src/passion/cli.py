@@ -10,7 +10,7 @@ from passion import __version__
 from passion.errors import InputError
 
 if TYPE_CHECKING:
-    from passion.experiment import Configuration
+    from passion.configuration import Configuration
 
 Size = Literal["full"] | int
 Checkpoint = Literal["last", "best"]

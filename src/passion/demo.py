@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from passion.cli import draw_missing, phantom_brain, prepare, say, split
+from passion.configuration import Configuration, DataSettings
 from passion.evaluation.run import evaluate_run
-from passion.experiment import Configuration, DataSettings, checkpoint_path, train
+from passion.experiment import train
 from passion.report.page import write_report
 from passion.report.results import read_run
 from passion.report.tables import comparison_table, print_table
+from passion.runs import checkpoint_path
 from passion.training.settings import TrainingSettings
 
 RATES = "t1=0.2,t1c=0.4,flair=0.6,t2=0.8"

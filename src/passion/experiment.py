@@ -1,169 +1,35 @@
-"""The composition root: from a configuration to objects, from a run folder to a network."""
+"""The composition root: from a configuration to objects, and to a trained run."""
 
-import inspect
 import logging
-import subprocess
 import warnings
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
-import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-import passion
-from passion.data.augment import AugmentationSettings
+from passion.configuration import Configuration, DataSettings, build_network, build_objective
 from passion.data.loading import (
-    Crop,
     PatchSettings,
-    Setting,
     TrainingPatches,
     WholeCases,
     training_loader,
 )
 from passion.data.split import Split, check_disjoint, read_split, write_split
 from passion.data.store import PreparedStudy
-from passion.data.study import Study, read_run_study
+from passion.data.study import Study
 from passion.errors import InputError
 from passion.files import write_json, write_text
 from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence
-from passion.networks import Segmenter, build, network_class
-from passion.objectives import Objective, objective_class
 from passion.parallel import leads
+from passion.runs import checkpoint_path, versions
 from passion.training.callbacks import AtomicCheckpoints, History, ProgressBar
 from passion.training.module import TrainingModule
-from passion.training.settings import TrainingSettings
-
-CheckpointName = Literal["last", "best"]
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """What is trained on.
-
-    Args:
-        prepared: folder of the prepared study.
-        split: CSV file of the split.
-        presence: CSV file of the presence matrix; none: what the files themselves hold.
-        setting: "idt", where a missing modality stays invisible, or "pdt", where all are there and a random
-            subset is fed at each step.
-        spatial_dims: 2 trains on slices along the last axis of a study of volumes; none: as the study has it.
-        patch_size: extent of a patch along each axis: one number, or one a spatial axis.
-        crop: where in a case's box a patch is taken, "random" or "centre".
-        batch_size: patches a step.
-        samples_per_epoch: patches an epoch; none: one of each case.
-        workers: processes that load.
-        augment: whether patches are augmented.
-        augmentation: how much.
-    """
-
-    prepared: Path
-    split: Path
-    presence: Path | None = None
-    setting: Setting = "idt"
-    spatial_dims: Literal[2, 3] | None = None
-    patch_size: int | list[int] = 80
-    crop: Crop = "random"
-    batch_size: int = 1
-    samples_per_epoch: int | None = None
-    workers: int = 2
-    augment: bool = True
-    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """A training run.
-
-    Args:
-        data: what is trained on.
-        training: how.
-        network: `name`, and arguments of the network's class.
-        objective: `name`, and arguments of the objective's class.
-    """
-
-    data: DataSettings
-    training: TrainingSettings
-    network: Mapping[str, Any]
-    objective: Mapping[str, Any]
-
-    def to_yaml(self) -> str:
-        """As a configuration file."""
-        return yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
-
-    @classmethod
-    def from_file(cls, path: Path) -> "Configuration":
-        """The configuration that `to_yaml` wrote.
-
-        Raises:
-            InputError: unreadable, or not such a file.
-        """
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-            data = content["data"]
-            paths = {name: Path(data[name]) for name in ("prepared", "split", "presence") if data[name]}
-            augmentation = AugmentationSettings(**data["augmentation"])
-            return cls(
-                data=DataSettings(**{**data, **paths, "augmentation": augmentation}),
-                training=TrainingSettings(**content["training"]),
-                network=content["network"],
-                objective=content["objective"],
-            )
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: is not the configuration of a run ({reason}); train again") from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def build_objective(options: Mapping[str, Any], inverse_presence: np.ndarray[Any, Any]) -> Objective:
-    """The objective that `options` name.
-
-    Raises:
-        InputError: unknown name or options.
-    """
-    arguments = dict(options)
-    name = arguments.pop("name")
-    try:
-        return objective_class(name)(torch.from_numpy(inverse_presence).float(), **arguments)
-    except TypeError as error:
-        raise InputError(f"objective {name!r}: {error}") from error
-
-
-def build_network(
-    options: Mapping[str, Any], study: Study, patch_size: int | list[int], objective: Objective
-) -> Segmenter:
-    """The network that `options` name, with the second decoder only where the objective asks for it.
-
-    Raises:
-        InputError: unknown name or options.
-    """
-    arguments = dict(options)
-    name = arguments.pop("name")
-    if "unimodal_decoder" in inspect.signature(network_class(name)).parameters:
-        arguments["unimodal_decoder"] = objective.needs_unimodal_decoder
-    return build(
-        name,
-        modalities=len(study.modalities),
-        classes=len(study.classes),
-        spatial_dims=study.spatial_dims,
-        patch_size=patch_size,
-        **arguments,
-    )
 
 
 def training_presence(data: DataSettings, prepared: PreparedStudy, split: Split) -> Presence:
@@ -352,63 +218,3 @@ def _describe(experiment: Experiment, configuration: Configuration, out: Path) -
     write_split(out / "split.csv", experiment.split)
     experiment.presence.write(out / "presence.csv")
     write_json(out / "versions.json", versions())
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on, and the git revision of this package where it lies in a checkout."""
-    packages = {name: version(name) for name in ("torch", "lightning", "monai", "numpy", "nibabel")}
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    try:
-        revision = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        revision = "unknown"
-    return {"passion": passion.__version__, "git_revision": revision, **packages}
-
-
-def checkpoint_path(run: Path, name: CheckpointName) -> Path:
-    """Where a run's checkpoint is."""
-    return run / "checkpoints" / f"{name}.ckpt"
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """What a run folder holds for those who apply it.
-
-    Args:
-        configuration: it was trained with.
-        study: names of modalities, classes and regions.
-        network: in evaluation mode.
-        epoch: how many epochs the checkpoint has seen.
-    """
-
-    configuration: Configuration
-    study: Study
-    network: Segmenter
-    epoch: int
-
-
-def load_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> TrainedRun:
-    """Read a run folder; nothing in it is executed.
-
-    Raises:
-        InputError: not a run folder, or without that checkpoint.
-    """
-    study = read_run_study(run)
-    configuration = Configuration.from_file(run / "config.yaml")
-    objective = build_objective(configuration.objective, np.ones(len(study.modalities)))
-    network = build_network(configuration.network, study, configuration.data.patch_size, objective)
-    path = checkpoint_path(run, checkpoint)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        remedy = "--checkpoint last" if checkpoint == "best" else "train it first"
-        raise InputError(f"{path}: no such checkpoint; {remedy}") from error
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a checkpoint; resume or repeat the run") from error
-    state = {
-        name.removeprefix("network."): value
-        for name, value in content["state_dict"].items()
-        if name.startswith("network.")
-    }
-    network.load_state_dict(state)
-    return TrainedRun(configuration, study, network.to(device).eval(), content["epoch"] + 1)

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from passion.configuration import Configuration, DataSettings, build_network, build_objective
 from passion.data.sources import study_named
 from passion.data.study import Study
 from passion.errors import InputError
-from passion.experiment import Configuration, DataSettings, build_network, build_objective, checkpoint_path, versions
 from passion.files import replacing, replacing_folder, write_json, write_text
 from passion.networks import published
+from passion.runs import checkpoint_path, versions
 from passion.training.settings import TrainingSettings
 
 PUBLISHED_NAMES = {"t1ce": "t1c"}

@@ -82,7 +82,7 @@ def _modalities_of_run(words: Sequence[str]) -> Sequence[str]:
 
 
 def _parse_train(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
-    from passion.experiment import Configuration, DataSettings
+    from passion.configuration import Configuration, DataSettings
     from passion.networks import network_class
     from passion.objectives import objective_class
     from passion.training.settings import TrainingSettings

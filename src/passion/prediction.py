@@ -13,9 +13,9 @@ from passion.data.store import copy_overlap, put_back, union_of
 from passion.data.volumes import check_same_grid, read_image
 from passion.errors import InputError
 from passion.evaluation.subsets import subset_name
-from passion.experiment import CheckpointName, load_run
 from passion.files import replacing
 from passion.inference import choose_device, segment
+from passion.runs import CheckpointName, load_run
 
 
 def predict_files(run: Path, images: Mapping[str, Path], out: Path, checkpoint: CheckpointName, device: str) -> str:

@@ -8,8 +8,8 @@ from command_line import passion, refused
 from own_networks import SumOfModalities, TwoConvolutions
 
 from passion.errors import InputError
-from passion.experiment import load_run
 from passion.networks import build
+from passion.runs import load_run
 
 SUBSET = torch.tensor([[True, True], [False, True]])
 TWICE = torch.tensor([0, 0])

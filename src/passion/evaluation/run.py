@@ -14,10 +14,10 @@ from passion.data.store import PreparedStudy
 from passion.data.study import Study
 from passion.errors import InputError
 from passion.evaluation.subsets import By, evaluate
-from passion.experiment import CheckpointName, load_run, versions
 from passion.files import write_json
 from passion.inference import OVERLAP, choose_device
 from passion.parallel import track
+from passion.runs import CheckpointName, load_run, versions
 
 
 def evaluate_run(

@@ -1,0 +1,140 @@
+"""What a training run is told, and the network and objective that follow from it."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import yaml
+
+from passion.data.augment import AugmentationSettings
+from passion.data.loading import Crop, Setting
+from passion.data.study import Study
+from passion.errors import InputError
+from passion.networks import Segmenter, build, network_class
+from passion.objectives import Objective, objective_class
+from passion.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is trained on.
+
+    Args:
+        prepared: folder of the prepared study.
+        split: CSV file of the split.
+        presence: CSV file of the presence matrix; none: what the files themselves hold.
+        setting: "idt", where a missing modality stays invisible, or "pdt", where all are there and a random
+            subset is fed at each step.
+        spatial_dims: 2 trains on slices along the last axis of a study of volumes; none: as the study has it.
+        patch_size: extent of a patch along each axis: one number, or one a spatial axis.
+        crop: where in a case's box a patch is taken, "random" or "centre".
+        batch_size: patches a step.
+        samples_per_epoch: patches an epoch; none: one of each case.
+        workers: processes that load.
+        augment: whether patches are augmented.
+        augmentation: how much.
+    """
+
+    prepared: Path
+    split: Path
+    presence: Path | None = None
+    setting: Setting = "idt"
+    spatial_dims: Literal[2, 3] | None = None
+    patch_size: int | list[int] = 80
+    crop: Crop = "random"
+    batch_size: int = 1
+    samples_per_epoch: int | None = None
+    workers: int = 2
+    augment: bool = True
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A training run.
+
+    Args:
+        data: what is trained on.
+        training: how.
+        network: `name`, and arguments of the network's class.
+        objective: `name`, and arguments of the objective's class.
+    """
+
+    data: DataSettings
+    training: TrainingSettings
+    network: Mapping[str, Any]
+    objective: Mapping[str, Any]
+
+    def to_yaml(self) -> str:
+        """As a configuration file."""
+        return yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Configuration":
+        """The configuration that `to_yaml` wrote.
+
+        Raises:
+            InputError: unreadable, or not such a file.
+        """
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            data = content["data"]
+            paths = {name: Path(data[name]) for name in ("prepared", "split", "presence") if data[name]}
+            augmentation = AugmentationSettings(**data["augmentation"])
+            return cls(
+                data=DataSettings(**{**data, **paths, "augmentation": augmentation}),
+                training=TrainingSettings(**content["training"]),
+                network=content["network"],
+                objective=content["objective"],
+            )
+        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: is not the configuration of a run ({reason}); train again") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def build_objective(options: Mapping[str, Any], inverse_presence: np.ndarray[Any, Any]) -> Objective:
+    """The objective that `options` name.
+
+    Raises:
+        InputError: unknown name or options.
+    """
+    arguments = dict(options)
+    name = arguments.pop("name")
+    try:
+        return objective_class(name)(torch.from_numpy(inverse_presence).float(), **arguments)
+    except TypeError as error:
+        raise InputError(f"objective {name!r}: {error}") from error
+
+
+def build_network(
+    options: Mapping[str, Any], study: Study, patch_size: int | list[int], objective: Objective
+) -> Segmenter:
+    """The network that `options` name, with the second decoder only where the objective asks for it.
+
+    Raises:
+        InputError: unknown name or options.
+    """
+    arguments = dict(options)
+    name = arguments.pop("name")
+    if "unimodal_decoder" in inspect.signature(network_class(name)).parameters:
+        arguments["unimodal_decoder"] = objective.needs_unimodal_decoder
+    return build(
+        name,
+        modalities=len(study.modalities),
+        classes=len(study.classes),
+        spatial_dims=study.spatial_dims,
+        patch_size=patch_size,
+        **arguments,
+    )
