@@ -14,15 +14,11 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from passion.configuration import Configuration, DataSettings, build_network, build_objective
-from passion.data.loading import (
-    PatchSettings,
-    TrainingPatches,
-    WholeCases,
-    training_loader,
-)
+from passion.data.loading import PatchSettings, TrainingPatches, training_loader
 from passion.data.split import Split, check_disjoint, read_split, write_split
 from passion.data.store import PreparedStudy
 from passion.data.study import Study
+from passion.data.whole_cases import WholeCases
 from passion.errors import InputError
 from passion.files import write_json, write_text
 from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence

@@ -7,10 +7,10 @@ import nibabel
 import numpy as np
 import torch
 
-from passion.data.loading import seen_box
 from passion.data.prepare import at_grid, normalise, study_grid
 from passion.data.store import copy_overlap, put_back, union_of
 from passion.data.volumes import check_same_grid, read_image
+from passion.data.whole_cases import seen_box
 from passion.errors import InputError
 from passion.evaluation.subsets import subset_name
 from passion.files import replacing

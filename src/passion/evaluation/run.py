@@ -8,10 +8,10 @@ from typing import Literal
 import pandas as pd
 import torch
 
-from passion.data.loading import WholeCase, WholeCases
 from passion.data.split import read_split
 from passion.data.store import PreparedStudy
 from passion.data.study import Study
+from passion.data.whole_cases import WholeCase, WholeCases
 from passion.errors import InputError
 from passion.evaluation.subsets import By, evaluate
 from passion.files import write_json

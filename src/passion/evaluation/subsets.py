@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from passion.data.loading import WholeCase
 from passion.data.store import Box, copy_overlap
 from passion.data.study import Study
+from passion.data.whole_cases import WholeCase
 from passion.evaluation.metrics import score
 from passion.files import replacing
 from passion.inference import answerable, segment

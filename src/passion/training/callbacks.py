@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from passion.files import replacing
 from passion.training.averages import HISTORY_COLUMNS
@@ -80,8 +81,9 @@ class ProgressBar(Callback):
         """Show the bar."""
         if trainer.is_global_zero:
             columns = (
-                TextColumn("Training"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("Training", table_column=Column(min_width=len("Training"))), BarColumn(20),
+                MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             )  # fmt: skip
             self.progress = Progress(*columns, console=self.console)
             self.progress.start()

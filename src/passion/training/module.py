@@ -5,8 +5,9 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from passion.data.loading import Batch, WholeCase
+from passion.data.loading import Batch
 from passion.data.study import Study
+from passion.data.whole_cases import WholeCase
 from passion.evaluation.metrics import dice
 from passion.inference import answerable, segment
 from passion.networks.contract import Segmenter, all_subsets

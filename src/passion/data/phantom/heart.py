@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from passion.data.phantom.heart_anatomy import Heart, SliceShape, Tissue, draw_heart, draw_slice, tissues_of
+from passion.data.phantom.heart_anatomy import Heart, SliceShape, draw_heart, draw_slice
 from passion.data.phantom.heart_contrast import draw_images, draw_scans
+from passion.data.phantom.heart_tissues import Tissue, draw_chest, heart_tissues, with_chest
 from passion.data.phantom.writing import PhantomFiles, Progress, check_request, write_cases
 from passion.data.sources.myops import LABEL_SUFFIX, MYOPS2020, SUFFIXES, label_folder
 
-GENERATOR = "heart 1"
+GENERATOR = "heart 2"
 """Changes whenever the same seed would give other cases."""
 
 FIRST_NUMBER = 101
@@ -68,7 +69,7 @@ def generate_case(seed: int, index: int) -> HeartCase:
     while True:
         heart = draw_heart(rng)
         slices = [draw_slice(heart, level, rng) for level in heart.levels]
-        tissues = [tissues_of(heart, level, s, rng) for level, s in zip(heart.levels, slices, strict=True)]
+        tissues = [heart_tissues(heart, shape, rng) for shape in slices]
         labels = np.stack([_labels(t, s) for t, s in zip(tissues, slices, strict=True)], axis=-1)
         affine = np.diag([-heart.pixel_mm, -heart.pixel_mm, heart.thickness_mm, 1.0])
         found = volumes_ml(labels, affine)
@@ -91,8 +92,11 @@ def _labels(tissue: NDArray[np.uint8], shape: SliceShape) -> NDArray[np.int16]:
 def _images(
     heart: Heart, slices: list[SliceShape], tissues: list[NDArray[np.uint8]], rng: np.random.Generator
 ) -> dict[str, NDArray[np.int16]]:
-    scans = draw_scans(rng)
-    planes = [draw_images(heart, t, s.depth, scans, rng) for t, s in zip(tissues, slices, strict=True)]
+    """Put a chest around the heart and scan both; (X, Y, slices) by modality."""
+    chest, scans = draw_chest(heart, rng), draw_scans(rng)
+    planes = []
+    for tissue, shape in zip(tissues, slices, strict=True):
+        planes.append(draw_images(heart, with_chest(heart, chest, shape, tissue), shape.depth, scans, rng))
     stacks = [np.stack(stack, axis=-1) for stack in zip(*planes, strict=True)]
     return dict(zip(MYOPS2020.modalities, stacks, strict=True))
 
