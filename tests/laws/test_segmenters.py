@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from passion.errors import InputError
 from passion.networks import NETWORKS, Segmenter, all_subsets, build, network_class
 
 SHAPES = [(name, modalities, classes, dims) for name in NETWORKS for modalities, classes, dims in
@@ -117,3 +118,11 @@ def test_deep_heads_run_from_fine_to_coarse(network: Segmenter) -> None:
     assert out.features.shape[2:] == out.logits.shape[2:]
     extents = [deep.shape[2] for deep in out.deep_logits]
     assert extents == sorted(extents, reverse=True)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("wrong", [{"modalities": 0}, {"classes": 1}, {"spatial_dims": 4}], ids=str)
+def test_refuses_a_task_that_is_none(name: str, wrong: dict[str, int]) -> None:
+    options = {**network_class(name).TINY, "modalities": 2, "classes": 2, "spatial_dims": 2, **wrong}
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        build(name, patch_size=32, **options)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from passion.errors import InputError
 from passion.networks import published
 from passion.networks.contract import Segmenter
 from passion.objectives.distillation import hold_lesson, pixel_distillation, semantic_distillation
@@ -42,10 +43,14 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(image), torch.from_numpy(labels)[None]
 
 
+def published_shapes(network: str) -> dict[str, list[int]]:
+    shapes: dict[str, list[int]] = json.loads((FOLDER / f"{network}.state_dict.json").read_text())
+    return shapes
+
+
 @pytest.fixture(scope="module", params=NETWORKS)
 def case(request: pytest.FixtureRequest) -> tuple[str, Segmenter]:
-    shapes = json.loads((FOLDER / f"{request.param}.state_dict.json").read_text())
-    state = {f"module.{name}": parameter(name, shape) for name, shape in shapes.items()}
+    state = {f"module.{name}": parameter(name, shape) for name, shape in published_shapes(request.param).items()}
     return request.param, published.load(request.param, state).eval()
 
 
@@ -85,3 +90,20 @@ def test_agrees_with_the_published_network(case: tuple[str, Segmenter], mask: st
             assert difference < 1e-4
         else:
             np.testing.assert_allclose(value, truth, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_refuses_what_is_no_published_network(name: str) -> None:
+    state = {key: torch.empty(shape, device="meta") for key, shape in published_shapes(name).items()}
+    first, last = (next(key for key in keys if key.endswith("weight")) for keys in (state, reversed(state)))
+    special = next((key for key in state if key.endswith("pos") or "modal_fusion" in key), last)
+    larger = {key: torch.empty([extent + 1 for extent in state[key].shape], device="meta") for key in state}
+    with torch.device("meta"):
+        for key in (first, last, special):
+            for wrong in ({k: v for k, v in state.items() if k != key}, {**state, key: larger[key]}):
+                with pytest.raises(InputError, match=f"not a published {name}"):
+                    published.load(name, wrong)
+        with pytest.raises(InputError, match="no encoder"):
+            published.load(name, {})
+        with pytest.raises(InputError, match="there are: mmformer"):
+            published.load("unet", state)

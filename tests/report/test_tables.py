@@ -5,9 +5,11 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
+from passion.data.sources.myops import MYOPS2020
 from passion.report.results import read_run
 from passion.report.tables import (
     case_counts,
@@ -106,3 +108,14 @@ def test_a_comparison_prints_a_table_a_metric(runs: list[Path]) -> None:
     assert text.count("baseline") == 4
     assert "Runs: HD95 [mm]" in text
     assert "…" not in text
+
+
+def test_the_average_is_over_the_regions_that_the_study_averages() -> None:
+    """MyoPS2020's tables average LVB, RVB and MYO; edema and scar stand beside them."""
+    dice = {"LVB": 0.9, "RVB": 0.8, "MYO": 0.7, "edema": 0.1, "scar": 0.2}
+    scores = pd.DataFrame(
+        [{"case": "a", "subset": "lge", "region": region, "dice": value} for region, value in dice.items()]
+    )
+    table = subset_table(scores, MYOPS2020)
+    assert table.loc["lge", "Avg."] == pytest.approx(80.0)
+    assert table.loc["lge", "edema"] == pytest.approx(10.0)

@@ -19,10 +19,12 @@ class Region:
     Args:
         classes: names of the classes it unites.
         minimum_mm3: a predicted mask of a smaller volume is scored as empty (0: never).
+        averaged: whether it counts in the average over regions.
     """
 
     classes: tuple[str, ...]
     minimum_mm3: float = 0.0
+    averaged: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Study:
         """Raw label code of each class, shape (K,)."""
         return np.array(list(self.classes.values()), dtype=np.int64)
 
+    @property
+    def averaged_regions(self) -> list[str]:
+        """Names of the regions that an average over regions is taken of, as in the paper's tables."""
+        return [name for name, region in self.regions.items() if region.averaged]
+
     def region_classes(self, region: str) -> list[int]:
         """Indices of the classes that `region` unites."""
         names = list(self.classes)
@@ -69,7 +76,8 @@ class Study:
         True
         """
         regions = {
-            name: Region(tuple(region["classes"]), region["minimum_mm3"]) for name, region in value["regions"].items()
+            name: Region(tuple(region["classes"]), region["minimum_mm3"], region["averaged"])
+            for name, region in value["regions"].items()
         }
         return cls(
             name=value["name"],

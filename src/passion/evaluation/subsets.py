@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from passion.data.store import Box, copy_overlap
+from passion.data.store import Box
 from passion.data.study import Study
 from passion.data.whole_cases import WholeCase
 from passion.evaluation.metrics import score
@@ -76,25 +76,23 @@ def predict_subsets(
 
 
 def display_slices(whole: WholeCase, predictions: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.generic]]:
-    """The slice with most foreground, of images, reference and predictions, turned as it is looked at."""
-    case = whole.case
-    shape = case.grid.shape
-    reference = case.read_target(Box.whole(shape))
-    position = int((reference > 0).sum(axis=(0, 1)).argmax())
-    window = Box((0, 0, position), (*shape[:2], position + 1))
+    """The slice of the case's box with most foreground: images, reference and predictions, turned upright."""
+    case, box = whole.case, whole.box
+    reference = case.read_target(box)
+    most = int((reference > 0).sum(axis=(0, 1)).argmax())
+    here = (..., slice(most, most + 1))
+    window = Box((*box.start[:2], box.start[2] + most), (*box.stop[:2], box.start[2] + most + 1))
 
     def turned(values: NDArray[np.generic]) -> NDArray[np.generic]:
         # Voxels run to the left and to the back (LPS): transposed, rows run from front to back.
         return np.ascontiguousarray(values[..., 0].T)
 
     name = case.name
-    entries = {f"{name}/reference": turned(reference[window.slices])}
+    entries = {f"{name}/reference": turned(reference[here])}
     for modality in case.boxes:
         entries[f"{name}/image/{modality}"] = turned(case.read_image(modality, window))
     for subset, labels in predictions.items():
-        seen = np.zeros(window.shape, dtype=np.uint8)
-        copy_overlap(labels, whole.box, seen, window)
-        entries[f"{name}/prediction/{subset}"] = turned(seen)
+        entries[f"{name}/prediction/{subset}"] = turned(labels[here])
     spacing_mm = case.grid.spacing_mm
     entries[f"{name}/pixel_mm"] = np.array([spacing_mm[1], spacing_mm[0]])
     return entries

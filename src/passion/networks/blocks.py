@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from passion.errors import InputError
 from passion.networks.contract import PerModality, reorder_blocks
 
 CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM_EPS = 1e-5
+HEAD_CHANNELS = 16
 
 Padding = Literal["zeros", "reflect"]
 
@@ -61,6 +63,14 @@ class PostNormConvolution(PreNormConvolution):
 
 Layer = type[PreNormConvolution]
 """What encoders and decoders are built of: `PreNormConvolution` or `PostNormConvolution`."""
+
+
+def deep_head(spatial_dims: int, channels: int, classes: int) -> nn.Sequential:
+    """What predicts on the way up: (P, C, *space) -> logits (P, K, *space)."""
+    return nn.Sequential(
+        PostNormConvolution(spatial_dims, channels, HEAD_CHANNELS, kernel=1),
+        convolution(spatial_dims, HEAD_CHANNELS, classes, kernel=1),
+    )
 
 
 class SharedFusion(nn.Module, PerModality):
@@ -168,9 +178,16 @@ class TransformerBlock(nn.Module):
         heads: of the attention.
         hidden: width of the feed-forward network.
         dropout: rate in both.
+
+    Raises:
+        InputError: heads that do not divide the token, or no rate.
     """
 
     def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
+        if heads < 1 or dim % heads:
+            raise InputError(f"heads {heads}: must divide the width of a token, {dim}")
+        if not 0 <= dropout < 1:
+            raise InputError(f"dropout {dropout}: must be in [0, 1)")
         super().__init__()
         self.heads = heads
         self.dropout = dropout

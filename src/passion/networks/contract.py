@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from passion.errors import InputError
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -76,9 +78,18 @@ class Segmenter(nn.Module, ABC):
         classes: K, the background included.
         spatial_dims: 2 or 3.
         patch_size: extent of the windows that it is trained on and applied to, one number a spatial axis.
+
+    Raises:
+        InputError: no modality, no class beside the background, or other spatial dimensions.
     """
 
     def __init__(self, modalities: int, classes: int, spatial_dims: int, patch_size: Sequence[int]) -> None:
+        if modalities < 1:
+            raise InputError(f"modalities {modalities}: must be at least 1")
+        if classes < 2:
+            raise InputError(f"classes {classes}: must be at least 2, the background is one of them")
+        if spatial_dims not in (2, 3):
+            raise InputError(f"spatial_dims {spatial_dims}: must be 2 or 3")
         super().__init__()
         self.modalities = modalities
         self.classes = classes

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from passion.errors import InputError
 from passion.networks.blocks import (
     PostNormConvolution,
     PostNormFusion,
     TransformerBlock,
     convolution,
+    deep_head,
 )
 from passion.networks.channel_attention import CrossBlock, place
 from passion.networks.contract import Decoding, Encoding, PerModality, reorder_blocks
@@ -23,7 +25,6 @@ LEVELS = 5
 FUSED_BY_CONVOLUTION = 3
 """The finest levels; the others are fused by attention over channels."""
 REDUCTION = 2 ** (LEVELS - 1)
-HEAD_CHANNELS = 16
 CROSS_LAYERS = 2
 
 
@@ -62,12 +63,12 @@ class M2FTrans(ModalityWise, PerModality):
         patch_size: extent of a window, a multiple of 16, at least 32; one number or one a spatial axis.
         token_hidden: width of the transformer's feed-forward networks.
         heads: of the attention.
-        depth: transformer blocks in a row.
+        depth: transformer blocks in a row, at least 1.
         dropout: rate in the transformer and in the channel attention.
         unimodal_decoder: build the second decoder. Without it `decode_alone` answers with the fusion decoder.
 
     Raises:
-        InputError: a patch size that does not fit.
+        InputError: a patch size, width, depth or number of heads that does not fit.
     """
 
     ENCODING = M2FTransEncoding
@@ -86,6 +87,8 @@ class M2FTrans(ModalityWise, PerModality):
         dropout: float = 0.1,
         unimodal_decoder: bool = True,
     ) -> None:
+        if depth < 1:
+            raise InputError(f"depth {depth}: must be at least 1, the first block's attention weighs the features")
         super().__init__(
             modalities, classes, spatial_dims, width, patch_size, LEVELS, PostNormConvolution, unimodal_decoder
         )
@@ -112,13 +115,7 @@ class M2FTrans(ModalityWise, PerModality):
             PostNormConvolution(spatial_dims, token_dim, token_dim, kernel=1),
         )
         self.up = nn.ModuleList(DecoderStage(spatial_dims, channels, PostNormConvolution) for channels in widths[:-1])
-        self.deep_heads = nn.ModuleList(
-            nn.Sequential(
-                PostNormConvolution(spatial_dims, channels, HEAD_CHANNELS, kernel=1),
-                convolution(spatial_dims, HEAD_CHANNELS, classes, kernel=1),
-            )
-            for channels in widths
-        )
+        self.deep_heads = nn.ModuleList(deep_head(spatial_dims, channels, classes) for channels in widths)
         self.head = convolution(spatial_dims, width, classes, kernel=1)
 
     def reorder_modalities(self, order: Tensor) -> None:

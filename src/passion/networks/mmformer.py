@@ -102,7 +102,7 @@ class MMFormer(ModalityWise, PerModality):
         unimodal_decoder: build the second decoder. Without it `decode_alone` answers with the fusion decoder.
 
     Raises:
-        InputError: a patch size that is not a multiple of 16 or under 32.
+        InputError: a patch size, width or number of heads that does not fit.
     """
 
     ENCODING = MMFormerEncoding

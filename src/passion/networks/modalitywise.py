@@ -146,7 +146,7 @@ class ModalityWise(Segmenter):
         unimodal_decoder: build the second decoder. Without it `decode_alone` answers with the fusion decoder.
 
     Raises:
-        InputError: a patch size that does not fit.
+        InputError: a patch size or width that does not fit.
     """
 
     ENCODING: ClassVar[type[RowEncoding]]
@@ -165,6 +165,8 @@ class ModalityWise(Segmenter):
     ) -> None:
         sizes = [patch_size] * spatial_dims if isinstance(patch_size, int) else list(patch_size)
         check_patch_size(sizes, spatial_dims, 2 ** (levels - 1))
+        if width < 1:
+            raise InputError(f"width {width}: must be at least 1")
         super().__init__(modalities, classes, spatial_dims, sizes)
         self.encoders = ModalityList(Encoder(spatial_dims, width, levels, layer) for _ in range(modalities))
         self.unimodal_decoder = (

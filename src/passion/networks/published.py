@@ -39,34 +39,39 @@ def load(name: str, state_dict: State) -> Segmenter:
 
 
 def translate(name: str, state_dict: State) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Arguments of our network's class, and the parameters by our names; see `load`."""
+    """Arguments of our network's class, and the parameters by our names; see `load`, which says what it raises."""
     if name not in _LOADERS:
         raise InputError(f"no published network is called {name!r}; there are: {', '.join(_LOADERS)}")
     published = {key.removeprefix("module."): value for key, value in state_dict.items()}
     names = modalities_of(published)
     if not names:
         raise InputError(f"the state dict is not a published {name}: it has no encoder of a modality")
+    try:
+        return _translate(name, published, names)
+    except KeyError as missing:
+        raise InputError(f"the state dict is not a published {name}: it has no {missing}") from missing
+    except (IndexError, RuntimeError) as error:
+        raise InputError(f"the state dict is not a published {name}: {' '.join(str(error).split())}") from error
+
+
+def _translate(name: str, published: State, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     stem = _stem(published, names[0])
     if published[stem].shape[-1] == 1:
         published = {key: value.squeeze(-1) if value.ndim == 5 else value for key, value in published.items()}
     _, find_options, find_special, table = _LOADERS[name]
-    try:
-        own, special = find_options(published, names), find_special(published, names)
-    except KeyError as missing:
-        raise InputError(f"the state dict is not a published {name}: it has no {missing}") from None
     options = {
         "modalities": len(names),
         "spatial_dims": published[stem].ndim - 2,
         "width": len(published[stem]),
         "unimodal_decoder": any(key.startswith("decoder_sep.") for key in published),
-        **own,
+        **find_options(published, names),
     }
     renamed = {
         _rename(key, table, names): _skip_first(value) if _is_unimodal_join(key) else value
         for key, value in published.items()
         if not re.fullmatch(_SPECIAL, key)
     }
-    return options, {**renamed, **special}
+    return options, {**renamed, **find_special(published, names)}
 
 
 def modalities_of(state_dict: State) -> tuple[str, ...]:

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passion.errors import InputError
-from passion.networks.blocks import PostNormConvolution, PostNormFusion, convolution
+from passion.networks.blocks import PostNormConvolution, PostNormFusion, convolution, deep_head
 from passion.networks.contract import Decoding, Encoding, PerModality, reorder_blocks
 from passion.networks.modalitywise import DecoderStage, ModalityWise, Pairs, RowEncoding
 
 LEVELS = 4
-HEAD_CHANNELS = 16
 WEIGHT_CHANNELS = 128
 MEAN_EPS = 1e-7
 
@@ -162,10 +161,7 @@ class RFNet(ModalityWise):
             PostNormFusion(spatial_dims, modalities, channels, channels // 4, channels) for channels in widths
         )
         self.deep_heads = nn.ModuleList(
-            nn.Sequential(
-                PostNormConvolution(spatial_dims, channels, HEAD_CHANNELS, kernel=1),
-                convolution(spatial_dims, HEAD_CHANNELS, classes, kernel=1),
-            )
+            deep_head(spatial_dims, channels, classes)
             for channels in [*(2 * channels for channels in widths[:-1]), widths[-1]]
         )
         self.regions = nn.ModuleList(RegionFusion(spatial_dims, modalities, classes, channels) for channels in widths)

@@ -125,5 +125,6 @@ def _outline(axes: Axes, reference: NDArray[np.uint8]) -> None:
 
 def _dice_label(run: Run, case: str, subset: str) -> str:
     scores = run.scores
-    dice = scores.loc[(scores["case"] == case) & (scores["subset"] == subset), "dice"]
+    shown = scores["region"].isin(run.study.averaged_regions)
+    dice = scores.loc[(scores["case"] == case) & (scores["subset"] == subset) & shown, "dice"]
     return f"Dice {100 * dice.mean():.1f} %" if len(dice) else "not scored"

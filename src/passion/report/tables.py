@@ -69,12 +69,12 @@ def subset_table(scores: pd.DataFrame, study: Study, metric: str = "dice") -> pd
 
     Returns:
         One row a subset, by size, then in the study's order, and a last row "Average", the mean of the rows
-        above; one column a region and "Avg.", their mean. NaN where no case could answer a subset; such a
-        row is left out of the average.
+        above; one column a region and "Avg.", the mean of those that the study averages. NaN where no case could
+        answer a subset; such a row is left out of the average.
     """
     means = scores.pivot_table(index="subset", columns="region", values=metric)
     table = means.reindex(index=subset_names(study), columns=list(study.regions)) * METRICS[metric].scale
-    table[AVERAGE_COLUMN] = table.mean(axis=1, skipna=False)
+    table[AVERAGE_COLUMN] = table[study.averaged_regions].mean(axis=1, skipna=False)
     table.loc[AVERAGE_ROW] = table.mean()
     return table.rename_axis(index="subset", columns="region")
 

@@ -68,8 +68,9 @@ class TrainingModule(LightningModule):
         self.averages.add("validation_dice", torch.tensor(scores), list(self.study.regions))
 
     def on_validation_epoch_end(self) -> None:
-        """Make the mean over cases, subsets and regions known to the checkpoints."""
-        mean = self.averages.mean("validation_dice").mean()
+        """Make the mean over cases, subsets and averaged regions known to the checkpoints."""
+        averaged = torch.tensor([region.averaged for region in self.study.regions.values()])
+        mean = self.averages.mean("validation_dice")[averaged].mean()
         self.log("validation_dice", mean.float(), sync_dist=False)
 
     def on_train_epoch_start(self) -> None:
