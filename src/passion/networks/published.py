@@ -33,7 +33,10 @@ def load(name: str, state_dict: State) -> Segmenter:
         InputError: an unknown network, or parameters that are missing, left over or of another shape.
     """
     options, state = translate(name, state_dict)
-    network: Segmenter = _LOADERS[name][0](**options)
+    try:
+        network = _LOADERS[name][0](**options)
+    except InputError as refused:
+        raise InputError(f"the state dict is not a published {name}: {refused}") from refused
     fill(network, state, name)
     return network
 
