@@ -172,10 +172,10 @@ def _strategy(devices: int) -> str | DDPStrategy:
 
 def _check_unchanged(asked: Configuration, own: Configuration, out: Path) -> None:
     lines = zip(asked.to_yaml().splitlines(), own.to_yaml().splitlines(), strict=False)
-    for now, then in lines:
-        if now != then:
+    for wanted, given in lines:
+        if wanted != given:
             raise InputError(
-                f"--resume: {out} was trained with `{then.strip()}`, not `{now.strip()}`; leave the option out, or "
+                f"--resume: {out} was trained with `{given.strip()}`, not `{wanted.strip()}`; leave the option out, or "
                 "start another run"
             )
 
