@@ -44,6 +44,17 @@ STUDIES: dict[str, dict[str, dict[str, object]]] = {
         "pdt": {"objective.name": "baseline", "data.setting": "pdt", **LAYOUT},
     },
     "ablations": {path.stem: {**options_of(path), **LAYOUT} for path in sorted(TABLE2.glob("*.yaml"))},
+    "task": {
+        "baseline": {"objective.name": "baseline", **LAYOUT},
+        "without L_reg": {
+            "objective.name": "passion",
+            "objective.use_pixel": False,
+            "objective.use_semantic": False,
+            "objective.use_delta": False,
+            "objective.use_beta": False,
+            **LAYOUT,
+        },
+    },
     "networks": {
         f"{network}-{method}": {"objective.name": method, **options}
         for network, options in (
@@ -167,6 +178,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     make_data(arguments.out, seeds)
     cells = [(options, seed) for seed in seeds for options in STUDIES[arguments.study].values()]
+    cells.sort(key=lambda cell: "data.setting" in cell[0])
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(lambda cell: run_cell(arguments.out, *cell), cells))
     report(collect(arguments.out, arguments.study, seeds), arguments.study, arguments.results)
