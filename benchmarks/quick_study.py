@@ -35,6 +35,9 @@ def options_of(configuration: Path) -> dict[str, object]:
     return {f"{section}.{key}": value for section, values in content.items() for key, value in values.items()}
 
 
+TOKENS = {"network.token_dim": 64, "network.token_hidden": 128}
+"""Of mmFormer in every study, on top of the configuration."""
+
 LAYOUT = {"network.token_layout": "aligned"}
 """Of mmFormer in every study but that of the layouts, which it was chosen by."""
 
@@ -106,7 +109,8 @@ def run_cell(out: Path, options: dict[str, object], seed: int) -> None:
     if not (run / "checkpoints/last.ckpt").exists():
         subprocess.run(["rm", "-rf", str(run)], check=True)
         presence = [] if options.get("data.setting") == "pdt" else ["--data.presence", out / f"presence-{seed}.csv"]
-        chosen = [word for key, value in options.items() for word in (f"--{key}", str(value).lower())]
+        tokens = {} if "network.name" in options else TOKENS
+        chosen = [word for key, value in (options | tokens).items() for word in (f"--{key}", str(value).lower())]
         passion("train", "--config", CONFIGURATION, "--data.prepared", out / "prepared", "--data.split",
                 out / "split.csv", *presence, "--training.seed", seed, *chosen, "--out", run)  # fmt: skip
     else:
@@ -158,7 +162,7 @@ def report(scores: pd.DataFrame, study: str, results: Path) -> None:
     with replacing(results / f"quick-study-{study}.csv") as beside:
         pd.concat([table.assign(by=by) for by, table in tables.items()]).round(3).to_csv(beside, index=False)
     described = {
-        "configuration": CONFIGURATION.read_text(encoding="utf-8"), "cells": STUDIES[study], "rates": RATES,
+        "configuration": CONFIGURATION.read_text(encoding="utf-8"), "tokens": TOKENS, "cells": STUDIES[study], "rates": RATES,
         "cases": CASES, "sizes": SIZES, "voxels_an_edge": EDGE, "seeds": sorted(map(int, scores["seed"].unique())),
     }  # fmt: skip
     with replacing(results / f"quick-study-{study}.json") as beside:

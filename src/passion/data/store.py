@@ -24,7 +24,7 @@ from passion.data.study import Study
 from passion.errors import InputError
 from passion.files import replacing_folder, write_json
 
-FORMAT = 2
+FORMAT = 3
 TARGET = "target"
 REFERENCE = "reference"
 
