@@ -162,7 +162,8 @@ def report(scores: pd.DataFrame, study: str, results: Path) -> None:
     with replacing(results / f"quick-study-{study}.csv") as beside:
         pd.concat([table.assign(by=by) for by, table in tables.items()]).round(3).to_csv(beside, index=False)
     described = {
-        "configuration": CONFIGURATION.read_text(encoding="utf-8"), "tokens": TOKENS, "cells": STUDIES[study], "rates": RATES,
+        "configuration": CONFIGURATION.read_text(encoding="utf-8"), "tokens": TOKENS,
+        "cells": STUDIES[study], "rates": RATES,
         "cases": CASES, "sizes": SIZES, "voxels_an_edge": EDGE, "seeds": sorted(map(int, scores["seed"].unique())),
     }  # fmt: skip
     with replacing(results / f"quick-study-{study}.json") as beside:
