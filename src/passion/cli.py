@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from passion import __version__
+from passion.allocator import keep_freed_memory
 from passion.errors import InputError
 
 if TYPE_CHECKING:
@@ -325,6 +326,7 @@ def run(words: list[str]) -> int:
     rest = words[name.count(" ") + 1 :]
     from passion.options import parse
 
+    keep_freed_memory()
     return COMMANDS[name](**parse(name, COMMANDS[name], rest)) or 0
 
 
