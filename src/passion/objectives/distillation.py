@@ -125,7 +125,8 @@ def similarity_maps(features: Tensor, truth: Tensor) -> SimilarityMaps:
     """
     voxels = features.float().flatten(2)
     prototypes = F.normalize(class_prototypes(voxels, truth), dim=2, eps=COSINE_EPS)
-    similarity = prototypes @ F.normalize(voxels, dim=1, eps=COSINE_EPS)
+    norm = voxels.square().sum(1, keepdim=True).clamp(min=COSINE_EPS**2).sqrt()
+    similarity = prototypes @ voxels / norm
     return SimilarityMaps(similarity, truth.any(2))
 
 
