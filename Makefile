@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test bench lint format clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -14,6 +14,9 @@ demo: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/speed.py $(or $(NAME),$(shell hostname -s))
 
 lint: .venv/ready
 	$(BIN)/ruff check src tests benchmarks

@@ -24,12 +24,14 @@ SPACING_MM = (1.0, 1.0, 1.0)
 TOLERANCE_MM = 1e-6
 
 
-def blob(rng: np.random.Generator, centre: tuple[int, ...], radius_mm: float, rough_mm: float) -> NDArray[np.bool_]:
+def blob(
+    rng: np.random.Generator, shape: tuple[int, ...], centre: tuple[int, ...], radius_mm: float, rough_mm: float
+) -> NDArray[np.bool_]:
     """A ball whose surface is shifted in and out by smooth noise."""
-    coarse = rng.standard_normal([size // 6 + 2 for size in SHAPE])
-    zoom = [size / small for size, small in zip(SHAPE, coarse.shape, strict=True)]
+    coarse = rng.standard_normal([size // 6 + 2 for size in shape])
+    zoom = [size / small for size, small in zip(shape, coarse.shape, strict=True)]
     noise = ndimage.zoom(coarse, zoom, order=1)
-    grid = np.ogrid[tuple(slice(0, size) for size in SHAPE)]
+    grid = np.ogrid[tuple(slice(0, size) for size in shape)]
     squares = sum((axis - place) ** 2 for axis, place in zip(grid, centre, strict=True))
     mask: NDArray[np.bool_] = np.sqrt(squares) + rough_mm * noise < radius_mm
     return mask
@@ -37,10 +39,10 @@ def blob(rng: np.random.Generator, centre: tuple[int, ...], radius_mm: float, ro
 
 def pairs(rng: np.random.Generator) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """Prediction and reference by name: a usual case, and those in which the sizes are far apart."""
-    tumour = blob(rng, (122, 131, 81), radius_mm=30, rough_mm=8)
-    close = blob(rng, (120, 130, 80), radius_mm=32, rough_mm=8)
-    large = blob(rng, (120, 120, 77), radius_mm=62, rough_mm=6)
-    small = blob(rng, (90, 100, 60), radius_mm=6, rough_mm=2)
+    tumour = blob(rng, SHAPE, (122, 131, 81), radius_mm=30, rough_mm=8)
+    close = blob(rng, SHAPE, (120, 130, 80), radius_mm=32, rough_mm=8)
+    large = blob(rng, SHAPE, (120, 120, 77), radius_mm=62, rough_mm=6)
+    small = blob(rng, SHAPE, (90, 100, 60), radius_mm=6, rough_mm=2)
     specks = close.copy()
     for corner in rng.integers((50, 40, 8), (187, 207, 145), size=(60, 3)):
         specks[tuple(slice(start, start + 3) for start in corner)] = True
