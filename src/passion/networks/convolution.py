@@ -1,0 +1,118 @@
+"""Three-dimensional convolutions that are fast on a CPU at a few channels on a fine grid."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+LANES = 16
+"""Numbers that a vector instruction treats at once."""
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A 1x1 convolution as a product of matrices, whose backward is several times faster on a CPU.
+
+    Args:
+        x: (B, C_in, *space).
+        weight: (C_out, C_in, 1, ...).
+        bias: (C_out,).
+    """
+    matrices = weight.flatten(1).expand(len(x), -1, -1)
+    voxels = x.flatten(2)
+    product = torch.bmm(matrices, voxels) if bias is None else torch.baddbmm(bias[:, None], matrices, voxels)
+    return product.view(len(x), -1, *x.shape[2:])
+
+
+class Convolution3d(nn.Conv3d):
+    """`nn.Conv3d`, faster on a CPU.
+
+    There it convolves with the channels last, which takes down to half the time forward and backward; reflecting
+    before the change of layout is faster than after, and instance normalisation is slower with channels last, so they
+    come first on both sides.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, *space) -> (B, C_out, *space / stride)."""
+        if self.kernel_size[0] == 1:
+            return pointwise(x, self.weight, self.bias)
+        if x.device.type != "cpu":
+            return super().forward(x)
+        weight, bias = self.weight, self.bias
+        if torch.is_autocast_enabled("cpu"):
+            dtype = torch.get_autocast_dtype("cpu")
+            x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        padding = int(self.padding[0])
+        if self.padding_mode != "zeros":
+            x, padding = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode), 0
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        if self.kernel_size == (3, 3, 3) and self.stride == (1, 1, 1) and self.groups == 1:
+            out: Tensor = _Convolution.apply(x, weight, bias, padding)  # type: ignore[no-untyped-call]
+        else:
+            out = F.conv3d(x, weight, bias, self.stride, padding, groups=self.groups)
+        return out.contiguous()
+
+
+class _Convolution(torch.autograd.Function):
+    """Stride 1, kernel 3; the gradient of the input is a convolution too, with the kernel turned round."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.padding, ctx.has_bias = padding, bias is not None
+        return _convolve(x, weight, bias, padding)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous(memory_format=torch.channels_last_3d)
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = _convolve(gradient, weight.flip(2, 3, 4).transpose(0, 1), None, 2 - ctx.padding)
+        return (of_x, *_gradients(gradient, x, weight, ctx.has_bias, ctx.padding), None)
+
+
+def _fits_in_pairs(channels: int, width: int) -> bool:
+    """Whether two neighbouring voxels' channels go into the lanes that one voxel's would leave empty."""
+    return 2 * channels <= LANES and width % 2 == 0
+
+
+def _pair_kernel(weight: Tensor) -> Tensor:
+    """Kernels (C_out, C_in, 3, 3, 3) for a voxel and its right neighbour, (2 C_out, C_in, 3, 3, 4)."""
+    return torch.cat((F.pad(weight, (0, 1)), F.pad(weight, (1, 0))))
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """What `F.conv3d` returns, channels last.
+
+    To a few channels it works out two neighbours along the last axis at once, as channels of a convolution of stride 2
+    there: a third more operations at twice the speed. With channels last, the result lies in memory as it should.
+    """
+    width = x.shape[-1] + 2 * padding - 2
+    if not _fits_in_pairs(len(weight), width):
+        return F.conv3d(x, weight, bias, 1, padding)
+    both = None if bias is None else bias.repeat(2)
+    pairs = F.conv3d(x, _pair_kernel(weight), both, (1, 1, 2), padding).movedim(1, -1)
+    return pairs.reshape(*pairs.shape[:3], width, len(weight)).movedim(-1, 1)
+
+
+def _gradients(
+    gradient: Tensor, x: Tensor, weight: Tensor, has_bias: bool, padding: int
+) -> tuple[Tensor, Tensor | None]:
+    """Of weight and bias."""
+    channels, width = len(weight), gradient.shape[-1]
+    paired = _fits_in_pairs(channels, width)
+    stride = [1, 1, 1]
+    if paired:
+        apart = gradient.movedim(1, -1).reshape(*gradient.shape[:1], *gradient.shape[2:4], width // 2, 2 * channels)
+        gradient, weight, stride = apart.movedim(-1, 1), _pair_kernel(weight), [1, 1, 2]
+    _, of_weight, of_bias = torch.ops.aten.convolution_backward(
+        gradient, x, weight, [len(weight)] if has_bias else None, stride, [padding] * 3, [1] * 3, False, [0] * 3, 1,
+        [False, True, has_bias],
+    )  # fmt: skip
+    if paired:
+        of_weight = of_weight[:channels, ..., :3] + of_weight[channels:, ..., 1:]
+        of_bias = of_bias[:channels] + of_bias[channels:] if has_bias else None
+    return of_weight, of_bias if has_bias else None
