@@ -1,9 +1,11 @@
 """Multi-uni self-distillation: the fused prediction teaches each modality alone (section 3.2 of the paper)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from passion.networks.blocks import upsample
@@ -29,6 +31,10 @@ class Lesson:
     students: Decoding
     case: Tensor
     modality: Tensor
+
+    def for_students(self, rows: Tensor) -> Tensor:
+        """What (B, ...) has for each student: (P, ...), or the only row, (1, ...), for all of them to share."""
+        return rows if len(rows) == 1 else rows[self.case]
 
 
 def ask(network: Segmenter, encoding: Encoding, fed: Tensor, alone: Tensor) -> Lesson:
@@ -64,19 +70,46 @@ def hold_lesson(network: Segmenter, encoding: Encoding, fed: Tensor) -> Lesson:
 
 @in_full_precision
 def softened_probabilities(decoding: Decoding, temperature: float) -> list[Tensor]:
-    """softmax(z / temperature) of every head, up-sampled to full size and clipped to [0.005, 1], finest first."""
+    """softmax(z / temperature) of every head, up-sampled to full size, finest first: (P, K, *space) each."""
     size = decoding.logits.shape[2:]
     heads = (decoding.logits, *decoding.deep_logits)
-    return [upsample((logits.float() / temperature).softmax(1), size).clamp(LOWEST_PROBABILITY, 1) for logits in heads]
+    return [upsample((logits.float() / temperature).softmax(1), size) for logits in heads]
 
 
+@in_full_precision
 def softened_divergence(student: list[Tensor], teacher: list[Tensor], temperature: float) -> Tensor:
-    """What `pixel_distillation` makes of `softened_probabilities`: (P,)."""
+    """What `pixel_distillation` makes of `softened_probabilities`: (P,).
+
+    The teacher has P rows, or one that all students share.
+    """
     weights = [1.0, *deep_weights(len(student) - 1)]
     total = torch.zeros(len(student[0]), device=student[0].device)
-    for weight, s, t in zip(weights, student, teacher, strict=True):
-        total = total + weight * (t * (t.log() - s.log())).flatten(1).mean(1)
+    for weight, learnt, taught in zip(weights, student, teacher, strict=True):
+        total = total + weight * _ClippedDivergence.apply(learnt.flatten(1), taught.flatten(1))  # type: ignore[no-untyped-call]
     return temperature**2 * total
+
+
+class _ClippedDivergence(torch.autograd.Function):
+    """Mean over the entries of t (log t - log s), both clipped to [0.005, 1]: s (P, N), t (P, N) or (1, N) -> (P,).
+
+    PyTorch's own gradients of clipping, logarithm, difference and product would keep and pass over five tensors of
+    this size, where one is needed.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, learnt: Tensor, taught: Tensor) -> Tensor:
+        taught = taught.clamp(LOWEST_PROBABILITY, 1)
+        ctx.save_for_backward(learnt, taught)
+        difference = taught.log() - learnt.clamp(LOWEST_PROBABILITY, 1).log_()
+        return torch.linalg.vecdot(taught, difference) / taught.shape[1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        learnt, taught = ctx.saved_tensors
+        inside = (learnt >= LOWEST_PROBABILITY) & (learnt <= 1)
+        slope = (taught / learnt).mul_(inside)
+        return slope.mul_(-gradient[:, None] / taught.shape[1]), None
 
 
 @in_full_precision
@@ -110,10 +143,6 @@ class SimilarityMaps:
     similarity: Tensor
     in_sample: Tensor
 
-    def rows(self, index: Tensor) -> "SimilarityMaps":
-        """The maps at `index` only."""
-        return SimilarityMaps(self.similarity[index], self.in_sample[index])
-
 
 @in_full_precision
 def similarity_maps(features: Tensor, truth: Tensor) -> SimilarityMaps:
@@ -121,7 +150,7 @@ def similarity_maps(features: Tensor, truth: Tensor) -> SimilarityMaps:
 
     Args:
         features: (P, F, *space).
-        truth: (P, K, V) float32 indicators of the classes.
+        truth: (P, K, V) float32 indicators of the classes, or (1, K, V) for all rows.
     """
     voxels = features.float().flatten(2)
     prototypes = F.normalize(class_prototypes(voxels, truth), dim=2, eps=COSINE_EPS)

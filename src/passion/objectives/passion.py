@@ -10,6 +10,7 @@ from passion.networks.contract import Segmenter
 from passion.objectives.contract import Losses, Objective, Term
 from passion.objectives.distillation import (
     Lesson,
+    SimilarityMaps,
     hold_lesson,
     semantic_difference,
     similarity_maps,
@@ -120,7 +121,7 @@ class Passion(Objective):
     def _pixel_terms(self, lesson: Lesson, present: Tensor) -> Tensor:
         taught = softened_probabilities(lesson.teacher.detach(), self.temperature)
         learnt = softened_probabilities(lesson.students, self.temperature)
-        losses = softened_divergence(learnt, [level[lesson.case] for level in taught], self.temperature)
+        losses = softened_divergence(learnt, [lesson.for_students(level) for level in taught], self.temperature)
         return spread(losses, lesson.case, lesson.modality, present)
 
 
@@ -128,8 +129,9 @@ def semantic_terms(lesson: Lesson, target: Tensor, present: Tensor) -> tuple[Ten
     """L_proto and D of every modality that is present, (B, M) each; 0 where absent or the teacher itself."""
     truth = one_hot_target(target, lesson.teacher.logits.shape[1])
     taught = similarity_maps(lesson.teacher.features.detach(), truth)
-    learnt = similarity_maps(lesson.students.features, truth[lesson.case])
-    loss, gap = semantic_difference(learnt, taught.rows(lesson.case))
+    learnt = similarity_maps(lesson.students.features, lesson.for_students(truth))
+    example = SimilarityMaps(lesson.for_students(taught.similarity), lesson.for_students(taught.in_sample))
+    loss, gap = semantic_difference(learnt, example)
     place = (lesson.case, lesson.modality, present)
     return spread(loss, *place), spread(gap, *place)
 
