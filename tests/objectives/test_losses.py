@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from passion.data.loading import Batch
 from passion.networks import Decoding, build
 from passion.objectives import OBJECTIVES, measure_preference, objective_class
-from passion.objectives.distillation import pixel_distillation, semantic_distillation
+from passion.objectives.distillation import pixel_distillation, semantic_distillation, softened_divergence
 from passion.objectives.preference import GradientWeight, relative_preference
 from passion.objectives.segmentation import deep_supervision, segmentation_loss
 
@@ -91,6 +91,20 @@ def test_student_equal_to_teacher_gives_zero(target: torch.Tensor) -> None:
     assert pixel_distillation(same, same, 4.0).abs().max() == 0
     assert loss.abs().max() == 0
     assert gap.abs().max() == 0
+
+
+@pytest.mark.parametrize("teachers", [1, 2])
+def test_gradient_of_the_clipped_divergence(teachers: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    taught = [torch.rand(teachers, 3, 4, 5, generator=random, dtype=torch.float64)]
+    learnt = torch.rand(2, 3, 4, 5, generator=random, dtype=torch.float64)
+    learnt[0, 0, 0] = 0.001
+    learnt.requires_grad_()
+    assert torch.autograd.gradcheck(lambda s: softened_divergence([s], taught, 4.0), learnt)
+    expected = taught[0].clamp(0.005, 1) * (taught[0].clamp(0.005, 1) / learnt.clamp(0.005, 1)).log()
+    torch.testing.assert_close(
+        softened_divergence([learnt], taught, 4.0), 16 * expected.mean((1, 2, 3)), check_dtype=False
+    )
 
 
 def test_no_gradient_reaches_the_teacher(target: torch.Tensor) -> None:

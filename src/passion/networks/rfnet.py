@@ -2,14 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from passion.errors import InputError
-from passion.networks.blocks import PostNormConvolution, PostNormFusion, convolution, deep_head
+from passion.networks.blocks import (
+    PostNormConvolution,
+    PostNormFusion,
+    convolution,
+    deep_head,
+    normalise_and_activate,
+)
 from passion.networks.contract import Decoding, Encoding, PerModality, reorder_blocks
 from passion.networks.modalitywise import DecoderStage, ModalityWise, Pairs, RowEncoding
 
@@ -113,12 +120,51 @@ class RegionFusion(nn.Module):
         weights = self.weights(dense, share)
         of_rows = weights.new_zeros(answers, classes, len(features))
         of_rows[pairs.answer, :, pairs.row] = weights[pairs.answer, :, pairs.modality]
-        mixed = (of_rows.flatten(0, 1) @ voxels.flatten(1).to(of_rows.dtype)).view(
-            answers, classes, *features.shape[1:]
-        )
-        regions = mixed * probabilities.unsqueeze(2)
-        fused = self.fuse(regions.flatten(1, 2))
+        total = self._mix(voxels, of_rows, maps).view(answers, -1, *features.shape[2:])
+        fused = self.fuse[1:](normalise_and_activate(total))
         return torch.cat((fused, self.shortcut(self.shortcut.fusion.total(shortcut, pairs.selection))), dim=1)
+
+    def _mix(self, voxels: Tensor, weights: Tensor, maps: Tensor) -> Tensor:
+        """The first convolution of all regions' features.
+
+        It is linear, so weighing modalities and convolving are one matrix for each answer and class; the
+        probabilities come last and no region's features need to be kept.
+
+        Args:
+            voxels: x, (R, C, V).
+            weights: w, (P, K, R); 0 for rows that an answer does not see.
+            maps: p, (P, K, V).
+
+        Returns:
+            sum over k of p_k W_k sum over r of w_kr x_r, and the bias: (P, C, V).
+        """
+        first = cast(PostNormConvolution, self.fuse[0]).convolution
+        assert first.bias is not None
+        kernel = first.weight.view(len(first.weight), weights.shape[1], -1)
+        matrices = torch.einsum("okc,pkr->pkorc", kernel, weights)
+        answers, classes, channels = matrices.shape[:3]
+        mixed = matrices.reshape(answers * classes * channels, -1) @ voxels.flatten(0, 1).to(matrices.dtype)
+        summed: Tensor = _WeightedSum.apply(mixed.view(answers, classes, channels, -1), maps)  # type: ignore[no-untyped-call]
+        return summed + first.bias[:, None]
+
+
+class _WeightedSum(torch.autograd.Function):
+    """Sum over k of p_k y_k: y (P, K, C, V), p (P, K, V) without gradient -> (P, C, V); y is not kept."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weights: Tensor) -> Tensor:
+        weights = weights.to(values.dtype)
+        ctx.save_for_backward(weights)
+        total = values[:, 0] * weights[:, 0, None]
+        for index in range(1, weights.shape[1]):
+            total.addcmul_(values[:, index], weights[:, index, None])
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (weights,) = ctx.saved_tensors
+        return gradient.unsqueeze(1) * weights.unsqueeze(2), None
 
 
 class RFNet(ModalityWise):

@@ -101,7 +101,8 @@ class _ClippedDivergence(torch.autograd.Function):
         taught = taught.clamp(LOWEST_PROBABILITY, 1)
         ctx.save_for_backward(learnt, taught)
         difference = taught.log() - learnt.clamp(LOWEST_PROBABILITY, 1).log_()
-        return torch.linalg.vecdot(taught, difference) / taught.shape[1]
+        total: Tensor = torch.linalg.vecdot(taught, difference)
+        return total / taught.shape[1]
 
     @staticmethod
     @once_differentiable

@@ -63,7 +63,7 @@ def segmentation_loss(probabilities: Tensor, target: Tensor) -> Tensor:
     truth = one_hot_target(target, p.shape[1])
     voxels = p.shape[2]
     in_class = truth.sum(2)
-    overlap = torch.linalg.vecdot(p, truth)
+    overlap: Tensor = torch.linalg.vecdot(p, truth)
     dice = 1 - (2 * overlap / (p.sum(2) + in_class + DICE_EPS)).mean(1)
     of_truth = p.gather(1, target.flatten(1).unsqueeze(1)).squeeze(1)
     weight = (1 - in_class / voxels).gather(1, target.flatten(1))
