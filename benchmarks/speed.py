@@ -30,8 +30,8 @@ from passion.files import write_json
 from passion.runs import versions
 
 HERE = Path(__file__).parent
-ONCE = ("memory-fp32", "memory-bf16", "case-15-subsets")
-"""Rows of a single round: a peak does not scatter, and a case takes minutes."""
+ONCE = ("memory", "case")
+"""How rows of a single round begin: a peak does not scatter, and a case takes minutes."""
 
 WARM_UP = 2
 
@@ -78,7 +78,7 @@ def measure(row: str, asked: argparse.Namespace) -> dict[str, object]:
     """Ours and theirs in turn; the ratio is of the best, beside the median of the rounds' ratios."""
     own = [sys.executable, str(HERE / "workloads.py"), row]
     own += ["--device", asked.device, "--threads", str(asked.threads)]
-    rounds, warm_up = (1, 0) if row in ONCE else (asked.rounds, WARM_UP)
+    rounds, warm_up = (1, 0) if row.startswith(ONCE) else (asked.rounds, WARM_UP)
     theirs: list[float] = []
     with Worker(own, asked.threads) as our_worker:
         other = counterpart(row, asked.beside, own)

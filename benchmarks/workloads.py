@@ -170,11 +170,11 @@ class Step(Workload):
         objective: name.
         precision: fp32 or bf16.
         present: how many of the four modalities the patch has.
-        options: of the network, beside what the study asks for.
+        recompute: activation checkpointing.
     """
 
     def __init__(
-        self, machine: Machine, network: str, objective: str, precision: str, present: int = 2, **options: object
+        self, machine: Machine, network: str, objective: str, precision: str, present: int = 2, recompute: bool = False
     ) -> None:
         super().__init__(machine)
         torch.manual_seed(0)
@@ -186,8 +186,9 @@ class Step(Workload):
             classes=4,
             patch_size=PATCH,
             unimodal_decoder=goal.needs_unimodal_decoder,
-            **options,
         )
+        if recompute:
+            built.recompute_activations()
         self.module = TrainingModule(built, goal, BRATS2020, TrainingSettings(preference_every=0)).to(machine.device)
         self.optimizer = self.module.configure_optimizers()
         mask = torch.zeros(1, MODALITIES, dtype=torch.bool)
@@ -403,6 +404,9 @@ WORKLOADS: dict[str, Callable[[Machine], Workload]] = {
     "hd95-medpy": Distance,
     "memory-fp32": lambda machine: Memory(machine, "mmformer", "passion", "fp32"),
     "memory-bf16": lambda machine: Memory(machine, "mmformer", "passion", "bf16"),
+    "mmformer-passion-fp32-recompute": lambda machine: Step(machine, "mmformer", "passion", "fp32", recompute=True),
+    "memory-fp32-recompute": lambda machine: Memory(machine, "mmformer", "passion", "fp32", recompute=True),
+    "memory-bf16-recompute": lambda machine: Memory(machine, "mmformer", "passion", "bf16", recompute=True),
     "loader": Loading,
     "start-up": StartUp,
 }

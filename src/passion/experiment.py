@@ -101,6 +101,8 @@ def assemble(configuration: Configuration) -> Experiment:
     torch.manual_seed(settings.seed)
     objective = build_objective(configuration.objective, inverse)
     network = build_network(configuration.network, study, data.patch_size, objective)
+    if settings.recompute:
+        network.recompute_activations()
     augmentation = data.augmentation if data.augment else None
     patch_settings = PatchSettings(network.patch_size, data.crop, data.setting, augmentation, settings.seed)
     patches = TrainingPatches(prepared, presence, patch_settings)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from passion.errors import InputError
+from passion.networks import build, network_class
 from passion.networks.convolution import Convolution3d
 
 
@@ -58,3 +60,30 @@ def test_autocast_convolves_in_bf16_and_keeps_fp32_gradients() -> None:
     exact(images).square().sum().backward()
     assert layer.weight.grad.dtype == torch.float32
     torch.testing.assert_close(layer.weight.grad, exact.weight.grad, rtol=0.05, atol=1.0)
+
+
+@pytest.mark.parametrize("name", ["mmformer", "rfnet", "m2ftrans"])
+def test_recomputing_changes_neither_answers_nor_gradients(name: str) -> None:
+    results = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        network = build(name, modalities=2, classes=3, patch_size=32, **{**network_class(name).TINY, "width": 4})
+        if recompute:
+            network.recompute_activations()
+        encoding = network.encode(torch.randn(1, 2, 32, 32, 32), torch.ones(1, 2, dtype=torch.bool))
+        answer = network.decode(
+            encoding, torch.zeros(2, dtype=torch.int64), torch.tensor([[True, True], [True, False]])
+        )
+        answer.logits.square().mean().backward()
+        gradients = {key: value.grad for key, value in network.named_parameters() if value.grad is not None}
+        results.append((answer.logits, gradients))
+    (plain, gradients), (again, recomputed) = results
+    assert torch.equal(plain, again)
+    assert gradients.keys() == recomputed.keys()
+    assert all(torch.equal(gradients[key], recomputed[key]) for key in gradients)
+
+
+def test_a_network_that_cannot_recompute_says_so() -> None:
+    network = build("early_fusion", modalities=2, classes=3, patch_size=32, class_path="monai.networks.nets.BasicUNet")
+    with pytest.raises(InputError, match="recompute"):
+        network.recompute_activations()

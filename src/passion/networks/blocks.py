@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from passion.errors import InputError
 from passion.networks.contract import PerModality, reorder_blocks
@@ -41,7 +42,12 @@ def normalise_and_activate(x: Tensor) -> Tensor:
 
 
 class PreNormConvolution(nn.Module):
-    """Instance normalisation, leaky ReLU, convolution."""
+    """Instance normalisation, leaky ReLU, convolution.
+
+    Where `recompute` is set, only the input is kept for the backward pass, which works out the rest again.
+    """
+
+    recompute = False
 
     def __init__(
         self, spatial_dims: int, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1,
@@ -52,6 +58,13 @@ class PreNormConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, *space) -> (B, C_out, *space / stride)."""
+        if not (self.recompute and torch.is_grad_enabled()):
+            return self.transform(x)
+        out: Tensor = checkpoint(self.transform, x, use_reentrant=False, preserve_rng_state=False)
+        return out
+
+    def transform(self, x: Tensor) -> Tensor:
+        """What `forward` returns."""
         out: Tensor = self.convolution(normalise_and_activate(x))
         return out
 
@@ -59,8 +72,8 @@ class PreNormConvolution(nn.Module):
 class PostNormConvolution(PreNormConvolution):
     """Convolution, instance normalisation, leaky ReLU."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, *space) -> (B, C_out, *space / stride)."""
+    def transform(self, x: Tensor) -> Tensor:
+        """What `forward` returns."""
         return normalise_and_activate(self.convolution(x))
 
 

@@ -109,6 +109,14 @@ class Segmenter(nn.Module, ABC):
             if isinstance(module, PerModality):
                 module.reorder_modalities(order)
 
+    def recompute_activations(self) -> None:
+        """Activation checkpointing: keep less for the backward pass, and work it out again there.
+
+        Raises:
+            InputError: this network has no such way.
+        """
+        raise InputError(f"network {type(self).__name__}: has no way to recompute activations; leave the option out")
+
     @abstractmethod
     def encode(self, images: Tensor, present: Tensor) -> Encoding:
         """Run the encoders of the modalities that are there, and only those.

@@ -173,6 +173,12 @@ class ModalityWise(Segmenter):
             UnimodalDecoder(spatial_dims, classes, width, levels, layer) if unimodal_decoder else None
         )
 
+    def recompute_activations(self) -> None:
+        """See `Segmenter.recompute_activations`; each layer keeps its input alone."""
+        for layer in self.modules():
+            if isinstance(layer, PreNormConvolution):
+                layer.recompute = True
+
     @abstractmethod
     def _encode_modality(self, image: Tensor, modality: int) -> tuple[Sequence[Tensor], ...]:
         """(R, 1, *space) of one modality -> the fields of `ENCODING` after `row`, each tensors of R rows."""
