@@ -158,7 +158,7 @@ def _linear_weights(size: int, target: int, device: torch.device, dtype: torch.d
     with torch.inference_mode(False):
         identity = torch.eye(size, dtype=torch.float64)[None]
         weights = F.interpolate(identity, size=target, mode="linear", align_corners=True)[0]
-        return weights.T.to(device=device, dtype=dtype).contiguous()
+        return weights.T.to(dtype).contiguous().to(device, non_blocking=True)
 
 
 def upsample(x: Tensor, size: Sequence[int]) -> Tensor:

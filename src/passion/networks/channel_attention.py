@@ -79,9 +79,8 @@ class ChannelAttention(nn.Module):
 
 def _of_each(layers: ModalityList, maps: Tensor, pairs: Pairs) -> Tensor:
     """Each pair's map (Q, C, *space) through the layers of its modality."""
-    groups = [(pairs.modality == modality).nonzero().flatten() for modality in range(len(layers))]
-    parts = [layer(maps[group]) for layer, group in zip(layers, groups, strict=True) if len(group)]
-    return torch.cat(parts)[torch.cat(groups).argsort()]
+    parts = [layer(maps[group]) for layer, group in zip(layers, pairs.groups, strict=True) if len(group)]
+    return torch.cat(parts)[pairs.place]
 
 
 def place(values: Tensor, pairs: Pairs, shape: Sequence[int]) -> Tensor:

@@ -105,8 +105,8 @@ class EarlyFusion(Segmenter, PerModality):
         """See `Segmenter.decode`."""
         assert isinstance(encoding, Images)
         images = encoding.images
-        seen = (subset & encoding.present[case]).to(images.device)
-        rows = images[case.to(images.device)]
+        seen = (subset & encoding.present[case]).to(images.device, non_blocking=True)
+        rows = images[case.to(images.device, non_blocking=True)]
         rows = torch.where(seen.view(*seen.shape, *[1] * self.spatial_dims), rows, 0.0)
         logits, *deep = self._heads(self.network(rows[:, self.order]))
         size = rows.shape[2:]

@@ -94,19 +94,23 @@ class UnimodalDecoder(nn.Module):
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which encoded rows the answers see: Q pairs of an answer and a modality.
+    """Which encoded rows the answers see: Q pairs of an answer and a modality; all on the device of the features.
 
     Args:
         answer: (Q,) int64, which of the P answers.
         modality: (Q,) int64.
         row: (Q,) int64, which of the R rows.
-        selection: (P, R) of 0 and 1, the same as a matrix, on the device of the features.
+        selection: (P, R) of 0 and 1, the same as a matrix.
+        groups: which of the pairs have modality 0, 1, ...: M tensors, int64.
+        place: (Q,) int64, where each pair stands in all groups joined.
     """
 
     answer: Tensor
     modality: Tensor
     row: Tensor
     selection: Tensor
+    groups: tuple[Tensor, ...]
+    place: Tensor
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,14 @@ class RowEncoding(Encoding):
         selection = torch.zeros(len(case), len(self.features[0]))
         selection[answer, row] = 1
         device = self.features[0].device
-        return Pairs(answer.to(device), modality.to(device), row.to(device), selection.to(device))
+        groups = [(modality == index).nonzero().flatten() for index in range(subset.shape[1])]
+        place = torch.cat(groups).argsort()
+        answer, modality, row, selection, place = (
+            tensor.to(device, non_blocking=True) for tensor in (answer, modality, row, selection, place)
+        )
+        return Pairs(
+            answer, modality, row, selection, tuple(group.to(device, non_blocking=True) for group in groups), place
+        )
 
 
 class ModalityWise(Segmenter):
@@ -186,8 +197,9 @@ class ModalityWise(Segmenter):
     def encode(self, images: Tensor, present: Tensor) -> RowEncoding:
         """See `Segmenter.encode`."""
         coded = [
-            self._encode_modality(images[present[:, modality].to(images.device), modality, None], modality)
-            for modality in present.any(0).nonzero().flatten().tolist()
+            self._encode_modality(images[rows.to(images.device, non_blocking=True), modality, None], modality)
+            for modality, rows in enumerate(column.nonzero().flatten() for column in present.T)
+            if len(rows)
         ]
         fields = [tuple(torch.cat(rows) for rows in zip(*field, strict=True)) for field in zip(*coded, strict=True)]
         row = (present.T.flatten().cumsum(0) - 1).view(present.T.shape).T.contiguous()
@@ -198,7 +210,7 @@ class ModalityWise(Segmenter):
         if self.unimodal_decoder is None:
             return super().decode_alone(encoding, case, modality)
         assert isinstance(encoding, RowEncoding)
-        row = encoding.row[case, modality].to(encoding.features[0].device)
+        row = encoding.row[case, modality].to(encoding.features[0].device, non_blocking=True)
         out: Tensor = self.unimodal_decoder([level[row] for level in encoding.features])
         return out
 

@@ -34,7 +34,7 @@ class Lesson:
 
     def for_students(self, rows: Tensor) -> Tensor:
         """What (B, ...) has for each student: (P, ...), or the only row, (1, ...), for all of them to share."""
-        return rows if len(rows) == 1 else rows[self.case]
+        return rows if len(rows) == 1 else rows[self.case.to(rows.device, non_blocking=True)]
 
 
 def ask(network: Segmenter, encoding: Encoding, fed: Tensor, alone: Tensor) -> Lesson:

@@ -84,7 +84,7 @@ class Passion(Objective):
         """See `Objective.forward`."""
         encoding = network.encode(batch.images, batch.present)
         lesson = hold_lesson(network, encoding, batch.fed)
-        present = batch.present.to(batch.target.device)
+        present = batch.present.to(batch.target.device, non_blocking=True)
         terms = task_terms(lesson.teacher, batch.target)
         gap = preference = None
         delta: Tensor | float = 1.0
@@ -140,6 +140,6 @@ def semantic_terms(lesson: Lesson, target: Tensor, present: Tensor) -> tuple[Ten
 def measure_preference(network: Segmenter, batch: Batch) -> Losses:
     """Gap and relative preference of a batch, whatever it is trained with: Figure 6 needs the baseline's curve."""
     encoding = network.encode(batch.images, batch.present)
-    present = batch.present.to(batch.target.device)
+    present = batch.present.to(batch.target.device, non_blocking=True)
     _, gap = semantic_terms(hold_lesson(network, encoding, batch.fed), batch.target, present)
     return Losses(preference=relative_preference(gap, present), gap=gap)

@@ -65,8 +65,8 @@ class PMR(Objective):
         alone = unimodal_losses(network, encoding, batch.target)
         terms = {**task_terms(lesson.teacher, batch.target), "unimodal": Term(alone)}
         device = batch.target.device
-        place = (lesson.case, lesson.modality, batch.present.to(device))
-        target = batch.target[lesson.case.to(device)]
+        place = (lesson.case, lesson.modality, batch.present.to(device, non_blocking=True))
+        target = batch.target[lesson.case.to(device, non_blocking=True)]
         found = prototype_scores(lesson.students.features, target, network.classes)
         lag, lead = lag_and_lead(spread(found.score, *place))
         terms["prototype"] = Term(spread(found.cross_entropy, *place), self.prototype_weight * lag)

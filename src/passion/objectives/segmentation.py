@@ -113,11 +113,12 @@ def unimodal_losses(network: Segmenter, encoding: Encoding, target: Tensor) -> T
     """L_reg of each encoded modality alone, through the uni-modal decoder: (B, M), 0 where absent."""
     case, modality = encoding.present.nonzero(as_tuple=True)
     logits = network.decode_alone(encoding, case, modality)
-    losses = segmentation_loss(logits.float().softmax(1), target[case.to(target.device)])
+    losses = segmentation_loss(logits.float().softmax(1), target[case.to(target.device, non_blocking=True)])
     return spread(losses, case, modality, encoding.present)
 
 
 def spread(values: Tensor, case: Tensor, modality: Tensor, present: Tensor) -> Tensor:
     """Put one value for each (case, modality) pair in its place of a (B, M) matrix of zeros."""
     matrix = values.new_zeros(present.shape)
-    return matrix.index_put((case.to(values.device), modality.to(values.device)), values)
+    places = tuple(index.to(values.device, non_blocking=True) for index in (case, modality))
+    return matrix.index_put(places, values)

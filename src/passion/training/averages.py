@@ -50,7 +50,7 @@ class Averages:
             if term.value.ndim == 1:
                 self.add(name, term.value.sum(0, keepdim=True), counts=len(term.value))
             else:
-                counts = present.to(term.value.device).sum(0)
+                counts = present.to(term.value.device, non_blocking=True).sum(0)
                 self.add(name, term.value.sum(0), self.modalities, counts)
         self.add("total", losses.total[None])
         self.add_preference(losses, present)
@@ -59,7 +59,7 @@ class Averages:
         """Add gap and relative preference, where they were measured."""
         for name, values in (("preference", losses.preference), ("gap", losses.gap)):
             if values is not None:
-                self.add(name, values.sum(0), self.modalities, present.to(values.device).sum(0))
+                self.add(name, values.sum(0), self.modalities, present.to(values.device, non_blocking=True).sum(0))
 
     def mean(self, quantity: str) -> Tensor:
         """Means over all processes, (L,); NaN for a part without samples."""
