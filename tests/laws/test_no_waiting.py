@@ -1,12 +1,15 @@
 """A training step never waits for its device: it runs where tensors have no values, and copies nothing in between."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from passion.data.augment import AugmentationSettings, draw_augmentation
 from passion.data.loading import Batch
 from passion.networks import NETWORKS, build, network_class
 from passion.objectives import OBJECTIVES, objective_class
@@ -54,6 +57,14 @@ def test_a_step_does_not_wait(network: str, objective: str, batch: Batch) -> Non
     with NoWaiting():
         goal(model, batch).total.backward()
     assert any(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_augmentation_does_not_wait(batch: Batch) -> None:
+    random = np.random.default_rng(0)
+    draws = tuple(draw_augmentation(AugmentationSettings(), 2, 3, random) for _ in range(2))
+    with NoWaiting():
+        done = replace(batch, augmentations=draws).augmented()
+    assert done.images.shape == batch.images.shape
 
 
 @pytest.mark.parametrize(

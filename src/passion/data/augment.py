@@ -63,9 +63,9 @@ def augment(images: Tensor, target: Tensor, present: Tensor, augmentation: Augme
     0 and background. Channels of absent modalities stay as they are.
 
     Args:
-        images: (M, *space) float32.
-        target: (*space) int64.
-        present: (M,) bool.
+        images: (M, *space) float32, on any device.
+        target: (*space) int64, on the same.
+        present: (M,) bool, on the CPU.
         augmentation: what to apply.
 
     Returns:
@@ -74,18 +74,21 @@ def augment(images: Tensor, target: Tensor, present: Tensor, augmentation: Augme
     flipped = [axis for axis, flip in enumerate(augmentation.flips) if flip]
     images, target = images.flip([axis + 1 for axis in flipped]), target.flip(flipped)
     if augmentation.angle_degrees:
-        grid = _rotation_grid(target.shape, augmentation)
-        images = images.clone()
-        images[present] = F.grid_sample(images[None, present], grid, "bilinear", "zeros", False)[0]
+        theta = _rotation(target.shape, augmentation).to(images.device, non_blocking=True)
+        # `grid_sample` takes positions in which an axis runs from -1 to 1.
+        grid = F.affine_grid(theta[None], [1, 1, *target.shape], align_corners=False)
+        channels = present.nonzero().flatten().to(images.device, non_blocking=True)
+        turned = F.grid_sample(images[None, channels], grid, "bilinear", "zeros", False)[0]
+        images = images.index_copy(0, channels, turned)
         target = F.grid_sample(target[None, None].float(), grid, "nearest", "zeros", False)[0, 0].long()
     shape = (-1, *[1] * target.ndim)
-    scale, shift = torch.tensor(augmentation.scale), torch.tensor(augmentation.shift)
-    scale, shift = torch.where(present, scale, 1.0), torch.where(present, shift, 0.0)
+    scale = torch.where(present, torch.tensor(augmentation.scale), 1.0).to(images.device, non_blocking=True)
+    shift = torch.where(present, torch.tensor(augmentation.shift), 0.0).to(images.device, non_blocking=True)
     return images * scale.view(shape) + shift.view(shape), target
 
 
-def _rotation_grid(shape: torch.Size, augmentation: Augmentation) -> Tensor:
-    """Where each voxel of the rotated patch comes from, in the coordinates of `grid_sample`."""
+def _rotation(shape: torch.Size, augmentation: Augmentation) -> Tensor:
+    """Where the voxels of the rotated patch come from, for `affine_grid`: (dims, dims + 1)."""
     angle = np.deg2rad(augmentation.angle_degrees)
     first, second = augmentation.plane
     rotation = np.eye(len(shape))
@@ -95,4 +98,4 @@ def _rotation_grid(shape: torch.Size, augmentation: Augmentation) -> Tensor:
     normalised = rotation * extent[None, :] / extent[:, None]
     # `grid_sample` counts axes from the last to the first.
     theta = np.hstack([normalised[::-1, ::-1], np.zeros((len(shape), 1))])
-    return F.affine_grid(torch.tensor(theta, dtype=torch.float32)[None], [1, 1, *shape], align_corners=False)
+    return torch.tensor(theta, dtype=torch.float32)

@@ -1,7 +1,7 @@
 """From the prepared study to batches: patches for training, whole cases for scoring."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from passion.data.augment import AugmentationSettings, augment, draw_augmentation
+from passion.data.augment import Augmentation, AugmentationSettings, augment, draw_augmentation
 from passion.data.store import Box, PreparedCase, PreparedStudy
 from passion.errors import InputError
 from passion.missingness import SLICE_MARK, Presence
@@ -28,12 +28,14 @@ class Batch:
             waiting for a device.
         fed: (B, M) bool, inside `present`: what the teacher sees.
         target: (B, *space) int64 class indices.
+        augmentations: what is still to be done to each sample; none: nothing.
     """
 
     images: Tensor
     present: Tensor
     fed: Tensor
     target: Tensor
+    augmentations: tuple[Augmentation, ...] = ()
 
     @property
     def every_case(self) -> Tensor:
@@ -42,8 +44,18 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Images and target on `device`, the masks where they are."""
-        images = self.images.to(device, non_blocking=True)
-        return Batch(images, self.present, self.fed, self.target.to(device, non_blocking=True))
+        images, target = (tensor.to(device, non_blocking=True) for tensor in (self.images, self.target))
+        return replace(self, images=images, target=target)
+
+    def augmented(self) -> "Batch":
+        """The batch with nothing left to be done, worked out where its images are."""
+        if not self.augmentations:
+            return self
+        done = [
+            augment(*sample) for sample in zip(self.images, self.target, self.present, self.augmentations, strict=True)
+        ]
+        images, target = (torch.stack(tensors) for tensors in zip(*done, strict=True))
+        return replace(self, images=images, target=target, augmentations=())
 
 
 Crop = Literal["random", "centre"]
@@ -178,11 +190,11 @@ class TrainingPatches(Dataset[Batch]):
         target = torch.from_numpy(case.read_target(window)).long()
         if item.position is not None:
             images, target = images[..., 0], target[..., 0]
+        draws: tuple[Augmentation, ...] = ()
         if self.settings.augmentation is not None:
-            draw = draw_augmentation(self.settings.augmentation, target.ndim, len(present), random)
-            images, target = augment(images, target, present, draw)
+            draws = (draw_augmentation(self.settings.augmentation, target.ndim, len(present), random),)
         fed = draw_fed(len(present), random) if self.settings.setting == "pdt" else present
-        return Batch(images[None], present[None], fed[None], target[None])
+        return Batch(images[None], present[None], fed[None], target[None], draws)
 
 
 def read_images(case: PreparedCase, modalities: Sequence[str], present: Tensor, window: Box) -> Tensor:
@@ -218,19 +230,28 @@ def join(batches: Sequence[Batch]) -> Batch:
         torch.cat([batch.present for batch in batches]),
         torch.cat([batch.fed for batch in batches]),
         torch.cat([batch.target for batch in batches]),
+        tuple(draw for batch in batches for draw in batch.augmentations),
     )
+
+
+def join_and_augment(batches: Sequence[Batch]) -> Batch:
+    """One batch of several, with nothing left to be done."""
+    return join([batch.augmented() for batch in batches])
 
 
 def training_loader(
     patches: TrainingPatches, batch_size: int, samples: int | None, workers: int, rank: int = 0, processes: int = 1
 ) -> DataLoader[Batch]:
-    """Batches of training patches; see `EpochSampler` for `samples`, `rank` and `processes`."""
+    """Batches of training patches; see `EpochSampler` for `samples`, `rank` and `processes`.
+
+    Without a GPU the workers augment, beside the step; with one, they leave it to be done there.
+    """
     sampler = EpochSampler(len(patches), samples, patches.settings.seed, rank, processes)
     return DataLoader(
         patches,
         batch_size=batch_size,
         sampler=sampler,
-        collate_fn=join,
+        collate_fn=join if torch.cuda.is_available() else join_and_augment,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),

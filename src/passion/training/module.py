@@ -100,5 +100,6 @@ class TrainingModule(LightningModule):
     def transfer_batch_to_device(
         self, batch: Batch | WholeCase, device: torch.device, dataloader_idx: int
     ) -> Batch | WholeCase:
-        """Masks stay on the CPU, where rows are picked."""
-        return batch.to(device)
+        """Masks stay on the CPU, where rows are picked; what the workers left of augmentation is done on the device."""
+        moved = batch.to(device)
+        return moved.augmented() if isinstance(moved, Batch) else moved
