@@ -58,6 +58,10 @@ STUDIES: dict[str, dict[str, dict[str, object]]] = {
             **LAYOUT,
         },
     },
+    "precision": {
+        "fp32": {"objective.name": "passion", "training.precision": "32-true", **LAYOUT},
+        "bf16": {"objective.name": "passion", **LAYOUT},
+    },
     "networks": {
         f"{network}-{method}": {"objective.name": method, **options}
         for network, options in (

@@ -37,6 +37,13 @@ def test_subjects_and_slices_are_scored(run: Path) -> None:
     assert settings["distance_unit"] == "pixels"
 
 
+def test_a_run_can_be_scored_in_another_precision(run: Path) -> None:
+    passion("evaluate", run, "--device", "cpu", "--precision", "bf16")
+    folder = run / "evaluation/test-last-bf16"
+    assert json.loads((folder / "settings.json").read_text())["precision"] == "bf16"
+    assert np.isfinite(pd.read_csv(folder / "scores.csv")["dice"]).all()
+
+
 def test_a_volume_is_segmented_slice_by_slice() -> None:
     torch.manual_seed(0)
     network = build("rfnet", modalities=2, classes=3, spatial_dims=2, width=4, patch_size=32).eval()

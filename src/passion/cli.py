@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Size = Literal["full"] | int
 Checkpoint = Literal["last", "best"]
 By = Literal["subject", "slice"]
+Precision = Literal["trained", "fp32", "bf16"]
 Part = Literal["val", "test"]
 
 
@@ -184,6 +185,7 @@ def evaluate(
     split: Path | None = None,
     device: str = "auto",
     by: By = "subject",
+    precision: Precision = "trained",
 ) -> None:
     """Score a run on every subset of the modalities: Dice and HD95 of each case, subset and region.
 
@@ -195,11 +197,12 @@ def evaluate(
         split: CSV file of another split than the run's own, for a run that was imported or for other cases.
         device: auto, cpu, cuda, ...
         by: subject scores whole volumes in mm; slice each slice by itself in pixels, as the published 2D code does.
+        precision: of the network: trained, the one it was trained in, fp32, or bf16, about twice as fast.
     """
     from passion.evaluation.run import evaluate_run
     from passion.report.tables import print_table, subset_table
 
-    scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device, by, split)
+    scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device, by, split, precision)
     for metric, title in (
         ("dice", "Dice in %"),
         ("hd95_pooled", "HD95 in mm, pooled as in the paper, honest where empty"),

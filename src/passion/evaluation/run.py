@@ -19,6 +19,9 @@ from passion.inference import OVERLAP, choose_device
 from passion.parallel import track
 from passion.runs import CheckpointName, load_run, versions
 
+Precision = Literal["trained", "fp32", "bf16"]
+"""Of the network in evaluation; "trained": the one that it was trained in. Probabilities are always in fp32."""
+
 
 def evaluate_run(
     run: Path,
@@ -28,8 +31,11 @@ def evaluate_run(
     device: str,
     by: By = "subject",
     split: Path | None = None,
+    precision: Precision = "trained",
 ) -> tuple[pd.DataFrame, Study, Path]:
-    """Score a run on every subset, in the precision it was trained in, and write `evaluation/{part}-{checkpoint}`.
+    """Score a run on every subset and write `evaluation/{part}-{checkpoint}`.
+
+    Another way of scoring or another precision than the usual goes into a folder of its own, named after it.
 
     Args:
         run: folder of the run.
@@ -37,8 +43,9 @@ def evaluate_run(
         part: of the run's split.
         prepared: folder of the prepared study; None: where the run was trained.
         device: "auto", or a name that PyTorch knows.
-        by: what is scored as one, "subject" or "slice"; the latter goes into a folder of its own.
+        by: what is scored as one, "subject" or "slice".
         split: CSV file; None: the run's own.
+        precision: see `Precision`.
 
     Returns:
         The scores (see `passion.evaluation.subsets.evaluate`), the study and the folder written to.
@@ -58,13 +65,16 @@ def evaluate_run(
     def scored() -> Iterator[WholeCase]:
         yield from track((cases[index] for index in range(len(cases))), len(cases), "Evaluating")
 
-    folder = run / "evaluation" / (f"{part}-{checkpoint}" if by == "subject" else f"{part}-{checkpoint}-by-slice")
-    mixed = trained.configuration.training.precision == "bf16-mixed"
-    with torch.autocast(where.type, torch.bfloat16, enabled=mixed):
+    unusual = ["by-slice"] * (by == "slice") + [precision] * (precision != "trained")
+    folder = run / "evaluation" / "-".join([part, checkpoint, *unusual])
+    own = "bf16" if trained.configuration.training.precision == "bf16-mixed" else "fp32"
+    used = own if precision == "trained" else precision
+    with torch.autocast(where.type, torch.bfloat16, enabled=used == "bf16"):
         scores = evaluate(trained.network, scored(), trained.study, where, folder, by)
     settings = {
         "split": part, "checkpoint": checkpoint, "epoch": trained.epoch, "overlap": OVERLAP, "cases": len(cases),
-        "by": by, "distance_unit": "mm" if by == "subject" else "pixels", "device": str(where), **versions(),
+        "by": by, "distance_unit": "mm" if by == "subject" else "pixels", "device": str(where),
+        "precision": used, **versions(),
     }  # fmt: skip
     write_json(folder / "settings.json", settings)
     return scores, trained.study, folder
