@@ -66,8 +66,24 @@ def _segment_batch(network: Segmenter, images: Tensor, present: Tensor, subsets:
     probabilities = sliding_window_inference(
         images, roi_size=network.patch_size, sw_batch_size=len(images), predictor=answer, overlap=OVERLAP
     )
-    by_subset: Tensor = probabilities.view(len(images), count, -1, *images.shape[2:])
-    return by_subset.argmax(2).to(torch.uint8).cpu()
+    return most_likely(probabilities.view(len(images), count, -1, *images.shape[2:])).cpu()
+
+
+def most_likely(probabilities: Tensor) -> Tensor:
+    """Class of the highest probability, the first of equals: (N, S, K, *space) -> (N, S, *space) uint8.
+
+    A comparison a class, since `argmax` over an axis that is not the last takes many times as long on a CPU.
+
+    >>> most_likely(torch.tensor([[[0.2, 0.4, 0.4]]]))
+    tensor([[1]], dtype=torch.uint8)
+    """
+    best = probabilities[:, :, 0].clone()
+    labels = torch.zeros_like(best, dtype=torch.uint8)
+    for index in range(1, probabilities.shape[2]):
+        candidate = probabilities[:, :, index]
+        labels.masked_fill_(candidate > best, index)
+        torch.maximum(best, candidate, out=best)
+    return labels
 
 
 def choose_device(name: str) -> torch.device:

@@ -38,7 +38,8 @@ def normalise_and_activate(x: Tensor) -> Tensor:
 
     Instance normalisation is group normalisation with a group a channel, which PyTorch computes faster.
     """
-    return F.leaky_relu(torch.group_norm(x, x.shape[1], eps=NORM_EPS), 0.2)
+    normalised = torch.group_norm(x, x.shape[1], eps=NORM_EPS)
+    return F.leaky_relu(normalised, 0.2, inplace=not torch.is_grad_enabled())
 
 
 class PreNormConvolution(nn.Module):

@@ -71,7 +71,16 @@ class _Convolution(torch.autograd.Function):
         of_x = None
         if ctx.needs_input_grad[0]:
             of_x = _convolve(gradient, weight.flip(2, 3, 4).transpose(0, 1), None, 2 - ctx.padding)
+            of_x = _channels_first(of_x)
         return (of_x, *_gradients(gradient, x, weight, ctx.has_bias, ctx.padding), None)
+
+
+def _channels_first(x: Tensor) -> Tensor:
+    """`x.contiguous()` of channels last, plane by plane: with many channels that stays in the caches."""
+    out = torch.empty(x.shape, dtype=x.dtype)
+    for source, target in zip(x.unbind(2), out.unbind(2), strict=True):
+        target.copy_(source)
+    return out
 
 
 def _fits_in_pairs(channels: int, width: int) -> bool:
@@ -92,10 +101,17 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> T
     """
     width = x.shape[-1] + 2 * padding - 2
     if not _fits_in_pairs(len(weight), width):
-        return F.conv3d(x, weight, bias, 1, padding)
+        return _onednn(x, weight, bias, (1, 1, 1), padding)
     both = None if bias is None else bias.repeat(2)
-    pairs = F.conv3d(x, _pair_kernel(weight), both, (1, 1, 2), padding).movedim(1, -1)
+    pairs = _onednn(x, _pair_kernel(weight), both, (1, 1, 2), padding).movedim(1, -1)
     return pairs.reshape(*pairs.shape[:3], width, len(weight)).movedim(-1, 1)
+
+
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], padding: int) -> Tensor:
+    """`F.conv3d` by oneDNN, which PyTorch by itself leaves for slower code where a batch of one is small."""
+    if x.dtype == torch.float64 or not torch.backends.mkldnn.is_available():
+        return F.conv3d(x, weight, bias, stride, padding)
+    return torch.mkldnn_convolution(x, weight, bias, [padding] * 3, stride, (1, 1, 1), 1)
 
 
 def _gradients(
