@@ -109,7 +109,7 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> T
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, ...], padding: int) -> Tensor:
     """`F.conv3d` by oneDNN, which PyTorch by itself leaves for slower code where a batch of one is small."""
-    if x.dtype == torch.float64 or not torch.backends.mkldnn.is_available():
+    if x.dtype == torch.float64 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return F.conv3d(x, weight, bias, stride, padding)
     return torch.mkldnn_convolution(x, weight, bias, [padding] * 3, stride, (1, 1, 1), 1)
 
