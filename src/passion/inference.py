@@ -12,7 +12,7 @@ from passion.networks.contract import Segmenter
 SLICES_AT_ONCE = 8
 """Slices that are segmented together."""
 
-VOXELS_AT_ONCE = {True: 3 * 80**3, False: 16 * 80**3}
+VOXELS_AT_ONCE = {True: 5 * 80**3, False: 16 * 80**3}
 """Voxels of the answers that are decoded together: few on a CPU (True), whose caches are small, many on a GPU."""
 
 OVERLAP = 0.5

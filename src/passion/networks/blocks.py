@@ -119,10 +119,10 @@ class SharedFusion(nn.Module, PerModality):
         return self.with_bias(total)
 
     def with_bias(self, total: Tensor) -> Tensor:
-        """A sum of summands (P, C, *space) and the bias."""
+        """A sum of summands (P, C, *space), to which the bias is added in place."""
         bias = self.convolution.bias
         assert bias is not None
-        return total + bias.view(-1, *[1] * (total.ndim - 2))
+        return total.add_(bias.view(-1, *[1] * (total.ndim - 2)))
 
     def reorder_modalities(self, order: Tensor) -> None:
         """See `PerModality`."""
