@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from hd95 import blob
 from medpy.metric import binary
+from monai.data.utils import dense_patch_slices
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -313,6 +314,11 @@ class Case(Window):
                 classes = BRATS2020.region_classes(name)
                 score(self.prediction, self.reference, classes, region.minimum_mm3, (1.0, 1.0, 1.0))
         return answers
+
+    def limit(self) -> float:
+        """That of a window, times the windows; the metrics are not counted."""
+        windows = dense_patch_slices(CASE_SHAPE, (PATCH,) * 3, (PATCH // 2,) * 3)
+        return len(windows) * Window(self.machine, self.precision).limit()
 
 
 class Distance(Workload):
