@@ -93,7 +93,7 @@ def measure(row: str, asked: argparse.Namespace) -> dict[str, object]:
                 theirs.append(their_worker.ask("measure"))
         if their_worker:
             their_worker.__exit__()
-        limit = our_worker.ask("limit")
+        peak, limit = our_worker.ask("peak"), our_worker.ask("limit")
     return {
         "row": row,
         "ours": round(min(ours), 4),
@@ -103,6 +103,7 @@ def measure(row: str, asked: argparse.Namespace) -> dict[str, object]:
         if theirs
         else None,
         "of_limit": None if math.isnan(limit) else round(limit / min(ours), 3),
+        "peak_gb": round(peak, 2),
         "unit": "GB" if row.startswith("memory") else "s",
     }
 
@@ -124,9 +125,9 @@ def describe(asked: argparse.Namespace) -> dict[str, object]:
 
 def show(rows: list[dict[str, object]]) -> None:
     """A table of the rows."""
-    table = Table("row", *(["ours", "published", "ratio", "median", "of the limit"]))
+    table = Table("row", "ours", "published", "ratio", "median", "of the limit", "peak [GB]")
     for row in rows:
-        values = [row[key] for key in ("ours", "published", "ratio", "median_ratio", "of_limit")]
+        values = [row[key] for key in ("ours", "published", "ratio", "median_ratio", "of_limit", "peak_gb")]
         table.add_row(str(row["row"]), *("" if value is None else f"{value:.3g}" for value in values))
     Console().print(table)
 

@@ -3,7 +3,8 @@
     python benchmarks/workloads.py ROW
 
 Lines on standard input are requests: `measure` does the work once and answers with its seconds (with the peak of memory
-in GB for the rows of memory), `limit` with the least that it could be on this machine. `speed.py` is what asks.
+in GB for the rows of memory), `peak` with the most memory held so far, in GB, and `limit` with the least that `measure`
+could answer on this machine. `speed.py` is what asks.
 """
 
 import argparse
@@ -158,16 +159,17 @@ class Workload:
         return float("nan")
 
 
-def labels_80() -> Tensor:
-    """Nested cubes of the four classes, (1, 80, 80, 80)."""
-    labels = torch.zeros(1, PATCH, PATCH, PATCH, dtype=torch.int64)
-    for value, low, high in ((2, 20, 60), (1, 30, 50), (3, 35, 45)):
-        labels[:, low:high, low:high, low:high] = value
+def nested_cubes(batch: int, patch: int) -> Tensor:
+    """Labels of the four classes, (batch, patch, patch, patch)."""
+    labels = torch.zeros(batch, patch, patch, patch, dtype=torch.int64)
+    for value, part in ((2, 1 / 4), (1, 3 / 8), (3, 7 / 16)):
+        low = round(part * patch)
+        labels[:, low:-low, low:-low, low:-low] = value
     return labels
 
 
 class Step(Workload):
-    """A training step on a ready batch of one 80^3 patch, the optimiser included.
+    """A training step on a ready batch, the optimiser included.
 
     Args:
         machine: where.
@@ -176,10 +178,20 @@ class Step(Workload):
         precision: fp32 or bf16.
         present: how many of the four modalities the patch has.
         recompute: activation checkpointing.
+        patch: its extent along each axis.
+        batch: how many patches.
     """
 
     def __init__(
-        self, machine: Machine, network: str, objective: str, precision: str, present: int = 2, recompute: bool = False
+        self,
+        machine: Machine,
+        network: str,
+        objective: str,
+        precision: str,
+        present: int = 2,
+        recompute: bool = False,
+        patch: int = PATCH,
+        batch: int = 1,
     ) -> None:
         super().__init__(machine)
         torch.manual_seed(0)
@@ -189,17 +201,17 @@ class Step(Workload):
             network,
             modalities=MODALITIES,
             classes=4,
-            patch_size=PATCH,
+            patch_size=patch,
             unimodal_decoder=goal.needs_unimodal_decoder,
         )
         if recompute:
             built.recompute_activations()
         self.module = TrainingModule(built, goal, BRATS2020, TrainingSettings(preference_every=0)).to(machine.device)
         self.optimizer = self.module.configure_optimizers()
-        mask = torch.zeros(1, MODALITIES, dtype=torch.bool)
-        mask[0, [0, 2, 1, 3][:present]] = True
-        images = torch.randn(1, MODALITIES, PATCH, PATCH, PATCH) * mask[..., None, None, None]
-        self.batch = Batch(images, mask, mask, labels_80()).to(machine.device)
+        mask = torch.zeros(batch, MODALITIES, dtype=torch.bool)
+        mask[:, [0, 2, 1, 3][:present]] = True
+        images = torch.randn(batch, MODALITIES, patch, patch, patch) * mask[..., None, None, None]
+        self.batch = Batch(images, mask, mask, nested_cubes(batch, patch)).to(machine.device)
 
     def learn(self, batch: Batch) -> None:
         """One step on `batch`."""
@@ -417,6 +429,13 @@ WORKLOADS: dict[str, Callable[[Machine], Workload]] = {
     "mmformer-passion-fp32-recompute": lambda machine: Step(machine, "mmformer", "passion", "fp32", recompute=True),
     "memory-fp32-recompute": lambda machine: Memory(machine, "mmformer", "passion", "fp32", recompute=True),
     "memory-bf16-recompute": lambda machine: Memory(machine, "mmformer", "passion", "bf16", recompute=True),
+    **{
+        f"mmformer-passion-bf16-patch{size}": lambda machine, size=size: Step(
+            machine, "mmformer", "passion", "bf16", patch=size
+        )
+        for size in (64, 96, 112, 128)
+    },
+    "mmformer-passion-bf16-batch2": lambda machine: Step(machine, "mmformer", "passion", "bf16", batch=2),
     "loader": Loading,
     "start-up": StartUp,
 }
@@ -443,10 +462,11 @@ def main() -> None:
     keep_freed_memory()
     torch.set_num_threads(asked.threads)
     kinds = COUNTERPARTS if asked.counterpart else WORKLOADS
-    workload = kinds[asked.row](Machine(torch.device(asked.device), asked.threads))
+    machine = Machine(torch.device(asked.device), asked.threads)
+    workload = kinds[asked.row](machine)
     for request in sys.stdin:
-        answer = workload.limit() if request.strip() == "limit" else workload.measure()
-        print(answer, file=answers)
+        answer = {"measure": workload.measure, "peak": machine.peak_gb, "limit": workload.limit}[request.strip()]
+        print(answer(), file=answers)
 
 
 if __name__ == "__main__":
