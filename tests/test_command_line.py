@@ -273,6 +273,19 @@ def test_given_lists_make_the_split(raw: Path, tmp_path: Path, capsys) -> None:
     assert "give all three lists" in refused(capsys, "split", raw, *lists[:2], "-o", tmp_path / "other.csv")
 
 
+def test_folds_test_every_case_once(raw: Path, tmp_path: Path, capsys) -> None:
+    passion("split", raw, "--folds", 3, "-o", tmp_path / "split.csv")
+    tables = [pd.read_csv(tmp_path / f"split-{fold}.csv") for fold in (1, 2, 3)]
+    tested = pd.concat(table[table["part"] == "test"] for table in tables)["case"]
+    assert sorted(tested) == sorted(tables[0]["case"])
+    for table in tables:
+        assert table["case"].is_unique
+        assert set(table["part"]) == {"train", "val", "test"}
+    assert "leave out --sizes" in refused(capsys, "split", raw, "--folds", 3, "--sizes", "3,1,1", "-o", tmp_path / "x")
+    assert "--folds 1" in refused(capsys, "split", raw, "--folds", 1, "-o", tmp_path / "x")
+    assert "--folds 99" in refused(capsys, "split", raw, "--folds", 99, "-o", tmp_path / "x")
+
+
 def test_rates_are_realised_within_half_a_case(study: Path) -> None:
     drawn = pd.read_csv(study / "presence.csv")
     for part in RATES.split(","):

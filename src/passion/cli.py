@@ -78,6 +78,7 @@ def split(
     out: Path,
     seed: int = 0,
     sizes: str | None = None,
+    folds: int | None = None,
     train: Path | None = None,
     val: Path | None = None,
     test: Path | None = None,
@@ -86,15 +87,25 @@ def split(
 
     Args:
         raw: folder of the study.
-        out: CSV file to write.
+        out: CSV file to write; with --folds, one a fold: split-1.csv, split-2.csv, ... for split.csv.
         seed: of the draw.
         sizes: how many for train, val and test, such as 20,0,5.
+        folds: of a cross-validation, in which every case is for testing once.
         train: text file with a case name a line; given together with val and test, nothing is drawn.
         val: as train.
         test: as train.
     """
     from passion.data.sources import read_study
-    from passion.data.split import PARTS, check_disjoint, draw_split, parse_sizes, read_list, write_split
+    from passion.data.split import (
+        PARTS,
+        Split,
+        check_disjoint,
+        draw_folds,
+        draw_split,
+        parse_sizes,
+        read_list,
+        write_split,
+    )
 
     _, cases = read_study(raw)
     labelled = [case.name for case in cases if case.target is not None]
@@ -103,14 +114,21 @@ def split(
     if given and len(given) < len(PARTS):
         forgotten = next(part for part in PARTS if part not in given)
         raise InputError(f"--{forgotten}: give all three lists, or none to draw a split")
+    if folds is not None and (given or sizes):
+        raise InputError(f"--folds {folds}: every part follows from it; leave out --sizes, --train, --val and --test")
     if given:
         divided = {part: read_list(path, labelled) for part, path in given.items()}
         check_disjoint(divided, "the given lists")
+        splits: dict[Path, Split] = {out: divided}
+    elif folds is not None:
+        drawn = draw_folds(labelled, seed, folds)
+        splits = {out.with_name(f"{out.stem}-{fold}{out.suffix}"): one for fold, one in enumerate(drawn, start=1)}
     else:
-        divided = dict(draw_split(labelled, seed, parse_sizes(sizes) if sizes else None))
-    write_split(out, divided)
+        splits = {out: draw_split(labelled, seed, parse_sizes(sizes) if sizes else None)}
+    for path, one in splits.items():
+        write_split(path, one)
+        say(f"{path}: " + ", ".join(f"{len(one[part])} {part}" for part in PARTS))
     left_out = len(cases) - len(labelled)
-    say(f"{out}: " + ", ".join(f"{len(divided[part])} {part}" for part in PARTS))
     if left_out:
         say(f"{left_out} cases without a label file were left out")
 

@@ -11,6 +11,8 @@ from passion.files import replacing
 
 PARTS = ("train", "val", "test")
 BRATS_PROPORTIONS = {"val": 50 / 369, "test": 100 / 369}
+VALIDATING = 50 / 269
+"""Share of the cases outside a test fold."""
 
 Split = Mapping[str, tuple[str, ...]]
 """Case names of "train", "val" and "test"."""
@@ -70,6 +72,37 @@ def draw_split(cases: Sequence[str], seed: int, sizes: Mapping[str, int] | None 
     ends = np.cumsum([sizes[part] for part in PARTS])
     starts = [0, *ends[:-1]]
     return {part: tuple(sorted(order[start:end])) for part, start, end in zip(PARTS, starts, ends, strict=True)}
+
+
+def draw_folds(cases: Sequence[str], seed: int, folds: int) -> list[Split]:
+    """Draw the splits of a cross-validation: every case is for testing in exactly one of them.
+
+    Of the cases that are not for testing, the paper's share validates: 50 of 269, at least one.
+
+    Args:
+        cases: names.
+        seed: of the draw.
+        folds: how many splits.
+
+    Raises:
+        InputError: fewer than two folds, or too few cases for as many.
+
+    >>> splits = draw_folds([f"case{i}" for i in range(45)], seed=0, folds=5)
+    >>> [len(split["test"]) for split in splits], [len(split["val"]) for split in splits]
+    ([9, 9, 9, 9, 9], [7, 7, 7, 7, 7])
+    """
+    if folds < 2:
+        raise InputError(f"--folds {folds}: must be at least 2")
+    if folds > len(cases) or len(cases) < len(PARTS):
+        raise InputError(f"--folds {folds}: {len(cases)} cases have a label file; give fewer folds")
+    order = np.random.default_rng(seed).permutation(sorted(cases))
+    splits: list[Split] = []
+    for held_out in np.array_split(order, folds):
+        others = [name for name in order.tolist() if name not in set(held_out.tolist())]
+        validating = max(1, round(VALIDATING * len(others)))
+        parts = (others[validating:], others[:validating], held_out.tolist())
+        splits.append({part: tuple(sorted(names)) for part, names in zip(PARTS, parts, strict=True)})
+    return splits
 
 
 def match_names(names: Sequence[str], cases: Sequence[str], source: str | Path) -> list[str]:
