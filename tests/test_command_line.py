@@ -13,8 +13,9 @@ import pytest
 import torch
 from command_line import RATES, passion, refused, training_words
 
-from passion import cli
+from passion import InferenceSettings, cli, predict
 from passion.data.study import read_run_study
+from passion.errors import InputError
 
 FIRST = "BraTS20_Training_001"
 
@@ -59,6 +60,41 @@ def test_prediction_has_the_input_grid_and_the_raw_codes(trained: Path, raw: Pat
     assert result.shape == image.shape
     np.testing.assert_array_equal(result.affine, image.affine)
     assert set(np.unique(np.asarray(result.dataobj))) <= {0, 1, 2, 4}
+
+
+def test_python_and_command_line_predict_alike(trained: Path, raw: Path, tmp_path: Path) -> None:
+    files = {"t1c": file_of(raw, "t1ce"), "flair": file_of(raw, "flair")}
+    out, soft = tmp_path / "seg.nii.gz", tmp_path / "soft.nii.gz"
+    words = [word for name, path in files.items() for word in (f"--{name}", path)]
+    passion("predict", trained, *words, "-o", out, "--probabilities", soft, "--blend", "gaussian", "--device", "cpu")
+    settings = InferenceSettings(blend="gaussian")
+    arrays = {name: np.asarray(nibabel.load(path).dataobj) for name, path in files.items()}
+    found = predict(trained, arrays, nibabel.load(files["t1c"]).affine, device="cpu", settings=settings)
+    assert found.modalities == "t1c+flair"
+    np.testing.assert_array_equal(found.labels, np.asarray(nibabel.load(out).dataobj))
+    probabilities = found.probabilities()
+    np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-5)
+    np.testing.assert_array_equal(found.study.codes[probabilities.argmax(0)], found.labels)
+    np.testing.assert_array_equal(np.moveaxis(probabilities, 0, -1), np.asarray(nibabel.load(soft).dataobj))
+
+
+def test_several_runs_are_averaged_and_mirror_images_too(trained: Path, raw: Path) -> None:
+    files = {"t2": file_of(raw, "t2")}
+    one = predict(trained, files, device="cpu")
+    twice = predict([trained, trained], files, device="cpu")
+    np.testing.assert_allclose(twice.in_box, one.in_box, atol=1e-6)
+    mirrored = predict(trained, files, device="cpu", settings=InferenceSettings(mirror=True))
+    image = np.asarray(nibabel.load(files["t2"]).dataobj)
+    turned = predict(trained, {"t2": image[::-1]}, device="cpu", settings=InferenceSettings(mirror=True))
+    np.testing.assert_allclose(turned.probabilities()[:, ::-1], mirrored.probabilities(), atol=1e-4)
+    assert np.abs(mirrored.in_box - one.in_box).max() > 1e-3
+
+
+def test_predict_in_python_refuses(trained: Path, raw: Path) -> None:
+    volume = np.arange(27.0).reshape(3, 3, 3)
+    for images, message in (({}, "at least one"), ({"pet": volume}, "'pet'"), ({"t1": volume[0]}, "3D array")):
+        with pytest.raises(InputError, match=message):
+            predict(trained, images, device="cpu")
 
 
 def test_report_is_one_page(trained: Path, tmp_path: Path) -> None:

@@ -4,4 +4,20 @@ Shi et al., "PASSION: Towards Effective Incomplete Multi-Modal Medical Image Seg
 Missing Rates", ACM Multimedia 2024.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from passion.inference import InferenceSettings
+    from passion.prediction import Segmentation, predict
+
 __version__ = "0.1.0"
+__all__ = ["InferenceSettings", "Segmentation", "predict"]
+
+
+def __getattr__(name: str) -> Any:
+    """What is imported when it is asked for, so that `import passion` and the command line start at once."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module("passion.inference" if name == "InferenceSettings" else "passion.prediction"), name)

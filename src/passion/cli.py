@@ -18,6 +18,7 @@ Checkpoint = Literal["last", "best"]
 By = Literal["subject", "slice"]
 Precision = Literal["trained", "fp32", "bf16"]
 Part = Literal["val", "test"]
+Blend = Literal["constant", "gaussian"]
 
 
 def phantom_brain(out: Path, *, cases: int = 60, size: Size = 80, seed: int = 0) -> None:
@@ -245,20 +246,33 @@ def import_weights(network: str, checkpoint: Path, *, out: Path, study: str = "B
 
 
 def predict(
-    run: Path, images: Mapping[str, Path], *, out: Path, checkpoint: Checkpoint = "last", device: str = "auto"
+    runs: Sequence[Path],
+    images: Mapping[str, Path],
+    *,
+    out: Path,
+    checkpoint: Checkpoint = "last",
+    device: str = "auto",
+    blend: Blend = "constant",
+    mirror: bool = False,
+    probabilities: Path | None = None,
 ) -> None:
     """Segment one case from whichever modalities are given.
 
     Args:
-        run: folder of the run.
+        runs: folder of the run, or of several whose probabilities are averaged.
         images: see the options of the modalities.
         out: NIfTI file to write, in the input's shape and place, with the study's label codes.
         checkpoint: last or best.
         device: auto, cpu, cuda, ...
+        blend: how overlapping windows are averaged: constant, all alike, or gaussian, the middle counts most.
+        mirror: average over all mirror images, which takes 8 times as long.
+        probabilities: NIfTI file for the probabilities of the classes, which lie along the fourth axis.
     """
+    from passion.inference import InferenceSettings
     from passion.prediction import predict_files
 
-    subset = predict_files(run, images, out, checkpoint, device)
+    settings = InferenceSettings(blend, mirror)
+    subset = predict_files(runs, images, out, checkpoint, device, settings, probabilities)
     say(f"{out}: segmented from {subset}")
 
 

@@ -1,6 +1,9 @@
 """Sliding windows in which each modality is encoded once and many subsets are decoded."""
 
 import math
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
 
 import torch
 from monai.inferers import sliding_window_inference
@@ -19,14 +22,45 @@ OVERLAP = 0.5
 """Part of a window that neighbouring windows share (as in the published code)."""
 
 
+@dataclass(frozen=True)
+class InferenceSettings:
+    """How windows become an answer; the defaults are what the published code does.
+
+    Args:
+        blend: how overlapping windows are averaged: "constant", all alike, or "gaussian", the middle counts most.
+        mirror: average over all mirror images of the case, which takes 8 times as long (4 times for slices).
+    """
+
+    blend: Literal["constant", "gaussian"] = "constant"
+    mirror: bool = False
+
+
+PUBLISHED = InferenceSettings()
+
+
 def answerable(subsets: Tensor, present: Tensor) -> Tensor:
     """Those of `subsets` (S, M) bool that lie inside `present` (M,) bool."""
     return subsets[~(subsets & ~present).any(1)]
 
 
+def segment(
+    network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor, settings: InferenceSettings = PUBLISHED
+) -> Tensor:
+    """Segment one case as seen through each subset of its modalities; the arguments are those of `infer`.
+
+    Returns:
+        Class indices (S, X, Y, Z) uint8, on the CPU.
+    """
+    parts = [images] if network.spatial_dims == 3 else torch.split(images, SLICES_AT_ONCE, dim=-1)
+    answers = (infer(network, part, present, subsets, settings) for part in parts)
+    return torch.cat([most_likely(answer[None])[0].cpu() for answer in answers], dim=-1)
+
+
 @torch.inference_mode()
-def segment(network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor) -> Tensor:
-    """Segment one case as seen through each subset of its modalities.
+def infer(
+    network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor, settings: InferenceSettings = PUBLISHED
+) -> Tensor:
+    """Class probabilities of one case as seen through each subset of its modalities.
 
     Windows have the network's patch size and overlap by one half; the probabilities of overlapping windows are
     averaged. A case smaller than a window is padded with zeros. A network for slices is asked about each slice along
@@ -37,18 +71,35 @@ def segment(network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor
         images: (1, M, X, Y, Z).
         present: (1, M) bool, on the CPU.
         subsets: (S, M) bool, on the CPU, each inside `present`.
+        settings: how windows become an answer.
 
     Returns:
-        Class indices (S, X, Y, Z) uint8, on the CPU.
+        (S, K, X, Y, Z) float32.
     """
+    flips: list[tuple[int, ...]] = [()]
+    if settings.mirror:
+        axes = range(2, 2 + network.spatial_dims)
+        flips = [some for count in range(len(axes) + 1) for some in combinations(axes, count)]
+    total = _infer_case(network, images, present, subsets, settings)
+    for flip in flips[1:]:
+        total += _infer_case(network, images.flip(flip), present, subsets, settings).flip(flip)
+    return total.div_(len(flips))
+
+
+def _infer_case(
+    network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor, settings: InferenceSettings
+) -> Tensor:
+    """What `infer` returns, without mirror images."""
     if network.spatial_dims == 3:
-        return _segment_batch(network, images, present, subsets)[0]
+        return _infer_batch(network, images, present, subsets, settings)[0]
     slices = torch.split(images[0].movedim(-1, 0), SLICES_AT_ONCE)
-    return torch.cat([_segment_batch(network, some, present, subsets) for some in slices]).movedim(0, -1)
+    return torch.cat([_infer_batch(network, some, present, subsets, settings) for some in slices]).movedim(0, -1)
 
 
-def _segment_batch(network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor) -> Tensor:
-    """Images (N, M, *space) of the same modalities -> class indices (N, S, *space) uint8 on the CPU."""
+def _infer_batch(
+    network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor, settings: InferenceSettings
+) -> Tensor:
+    """Images (N, M, *space) of the same modalities -> class probabilities (N, S, K, *space)."""
     count = len(subsets)
     rows_at_once = max(1, VOXELS_AT_ONCE[images.device.type == "cpu"] // math.prod(network.patch_size))
 
@@ -64,9 +115,11 @@ def _segment_batch(network: Segmenter, images: Tensor, present: Tensor, subsets:
         return probabilities.reshape(len(windows), -1, *windows.shape[2:])
 
     probabilities = sliding_window_inference(
-        images, roi_size=network.patch_size, sw_batch_size=len(images), predictor=answer, overlap=OVERLAP
-    )
-    return most_likely(probabilities.view(len(images), count, -1, *images.shape[2:])).cpu()
+        images, roi_size=network.patch_size, sw_batch_size=len(images), predictor=answer, overlap=OVERLAP,
+        mode=settings.blend,
+    )  # fmt: skip
+    by_subset: Tensor = probabilities.view(len(images), count, -1, *images.shape[2:])
+    return by_subset
 
 
 def most_likely(probabilities: Tensor) -> Tensor:

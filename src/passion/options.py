@@ -60,7 +60,8 @@ def _parse_report(parser: Parser, function: Callable[..., Any], words: list[str]
 
 def _parse_predict(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
     modalities = _modalities_of_run(words)
-    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"images"})
+    parser.add_argument("runs", nargs="+", type=Path, help="folder of the run, or of several, which are averaged")
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"runs", "images"})
     for modality in modalities:
         parser.add_argument(f"--{modality}", type=Path, metavar="FILE", help="NIfTI file of this modality")
     arguments = dict(vars(parser.parse_args(words)))

@@ -1,69 +1,175 @@
-"""One case from files to a segmentation."""
+"""A case from files or arrays to a segmentation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from passion.data.prepare import at_grid, normalise, study_grid
-from passion.data.store import copy_overlap, put_back, union_of
-from passion.data.volumes import check_same_grid, read_image
+from passion.data.resampling import Grid, resample
+from passion.data.store import Box, copy_overlap, put_back, union_of
+from passion.data.study import Study
+from passion.data.volumes import Volume, check_same_grid, read_image
 from passion.data.whole_cases import seen_box
 from passion.errors import InputError
 from passion.evaluation.subsets import subset_name
 from passion.files import replacing
-from passion.inference import choose_device, segment
-from passion.runs import CheckpointName, load_run
+from passion.inference import PUBLISHED, InferenceSettings, choose_device, infer, most_likely
+from passion.runs import CheckpointName, TrainedRun, load_run
 
 
-def predict_files(run: Path, images: Mapping[str, Path], out: Path, checkpoint: CheckpointName, device: str) -> str:
+@dataclass(frozen=True)
+class Segmentation:
+    """What one or several runs make of a case.
+
+    Args:
+        labels: the study's label codes, (X, Y, Z) int16, on the grid of the input.
+        modalities: that were given, joined by `+`.
+        study: names and codes of the classes.
+        own_grid: of the input; its affine leads from voxel indices to mm.
+        grid: that was computed on; the same where the study keeps a case's spacing.
+        box: the part of `grid` that holds something.
+        in_box: probabilities of the classes there, (K, *box) float32.
+    """
+
+    labels: NDArray[np.int16]
+    modalities: str
+    study: Study
+    own_grid: Grid
+    grid: Grid
+    box: Box
+    in_box: NDArray[np.float32]
+
+    def probabilities(self) -> NDArray[np.float32]:
+        """Of the classes, on the grid of the input, (K, X, Y, Z); outside the box background is certain."""
+        whole = np.zeros((len(self.in_box), *self.grid.shape), dtype=np.float32)
+        whole[0] = 1
+        for of_class, out in zip(self.in_box, whole, strict=True):
+            copy_overlap(of_class, self.box, out, Box.whole(self.grid.shape))
+        if self.grid is self.own_grid:
+            return whole
+        return np.stack([resample(values, self.grid, self.own_grid, order=1) for values in whole])
+
+
+def predict(
+    run: Path | str | Sequence[Path | str],
+    images: Mapping[str, Path | str | NDArray[Any]],
+    affine: NDArray[np.float64] | None = None,
+    checkpoint: CheckpointName = "last",
+    device: str = "auto",
+    settings: InferenceSettings = PUBLISHED,
+) -> Segmentation:
+    """Segment one case from whichever modalities are given.
+
+    Args:
+        run: folder of a run, or of several, whose probabilities are averaged.
+        images: NIfTI file or array (X, Y, Z) of each modality at hand, by name.
+        affine: voxel indices to mm of the arrays, (4, 4); None: 1 mm voxels, running to the left, back and up.
+        checkpoint: "last" or "best".
+        device: "auto", or a name that PyTorch knows.
+        settings: how windows become an answer.
+
+    Raises:
+        InputError: no modality or an unknown one, an image that cannot be used, images that do not fit, or runs of
+            different studies.
+    """
+    where = choose_device(device)
+    folders = [Path(run)] if isinstance(run, Path | str) else [Path(folder) for folder in run]
+    runs = [load_run(folder, checkpoint, where) for folder in folders]
+    study = _common_study(runs, folders)
+    if not images:
+        raise InputError(f"images: none is given; give at least one of {', '.join(study.modalities)}")
+    unknown = [name for name in images if name not in study.modalities]
+    if unknown:
+        raise InputError(f"images: {unknown[0]!r} is no modality of the run; it has {', '.join(study.modalities)}")
+    volumes = {name: _as_volume(name, image, affine) for name, image in images.items()}
+    check_same_grid(volumes)
+    own_grid = next(iter(volumes.values())).grid
+    grid = study_grid(own_grid, study)
+    prepared = {name: normalise(at_grid(volume.voxels, own_grid, grid, order=1)) for name, volume in volumes.items()}
+    whole = union_of([own for _, own in prepared.values()])
+    box = seen_box(whole, runs[0].configuration.data.crop, runs[0].network.patch_size)
+    stack = np.zeros((1, len(study.modalities), *box.shape), dtype=np.float32)
+    for name, (voxels, own) in prepared.items():
+        copy_overlap(voxels, own, stack[0, study.modalities.index(name)], box)
+    present = torch.tensor([[name in images for name in study.modalities]])
+    stacked = torch.from_numpy(stack).to(where)
+    answers = [infer(one.network, stacked, present, present, settings)[0] for one in runs]
+    mean = torch.stack(answers).mean(0)
+    classes = put_back(most_likely(mean[None, None])[0, 0].cpu().numpy(), box, grid, own_grid)
+    labels = study.codes[classes].astype(np.int16)
+    return Segmentation(labels, subset_name(present[0], study), study, own_grid, grid, box, mean.cpu().numpy())
+
+
+def _common_study(runs: Sequence[TrainedRun], folders: Sequence[Path]) -> Study:
+    for one, folder in zip(runs[1:], folders[1:], strict=True):
+        if one.study != runs[0].study:
+            raise InputError(f"{folder}: was trained on another study than {folders[0]}; average runs of one study")
+        if one.configuration.data.crop != runs[0].configuration.data.crop:
+            raise InputError(f"{folder}: was trained on another crop than {folders[0]}; average runs of one crop")
+    return runs[0].study
+
+
+def _as_volume(name: str, image: Path | str | NDArray[Any], affine: NDArray[np.float64] | None) -> Volume:
+    if isinstance(image, Path | str):
+        return read_image(Path(image))
+    voxels = np.asarray(image, dtype=np.float32)
+    if voxels.ndim != 3 or not np.isfinite(voxels).all() or voxels.min() == voxels.max():
+        raise InputError(f"images: {name} has shape {voxels.shape}; give a 3D array of finite numbers, not all equal")
+    return Volume(Path(name), voxels, np.diag([-1.0, -1.0, 1.0, 1.0]) if affine is None else affine)
+
+
+def predict_files(
+    runs: Sequence[Path],
+    images: Mapping[str, Path],
+    out: Path,
+    checkpoint: CheckpointName,
+    device: str,
+    settings: InferenceSettings = PUBLISHED,
+    probabilities: Path | None = None,
+) -> str:
     """Segment the case whose modalities are given and write it with the study's label codes.
 
     The result has the shape, affine and header of the input.
 
     Args:
-        run: folder of the run.
+        runs: folders of runs, whose probabilities are averaged.
         images: file of each modality at hand, by name.
         out: NIfTI file to write.
         checkpoint: "last" or "best".
         device: "auto", or a name that PyTorch knows.
+        settings: how windows become an answer.
+        probabilities: NIfTI file to write the classes' probabilities to, the classes along the fourth axis.
 
     Returns:
         Name of the subset that was given.
 
     Raises:
-        InputError: no modality, a file that cannot be used, files that do not fit, or a name that is no NIfTI file's.
+        InputError: as `predict`, or a name that is no NIfTI file's.
     """
     if not images:
         raise InputError("predict: give at least one modality, such as --t1c FILE")
-    if not out.name.endswith((".nii", ".nii.gz")):
-        raise InputError(f"--out {out}: must end in .nii or .nii.gz")
-    volumes = {modality: read_image(path) for modality, path in images.items()}
-    check_same_grid(volumes)
-    where = choose_device(device)
-    trained = load_run(run, checkpoint, where)
-    study = trained.study
-    first = next(iter(volumes.values()))
-    own_grid = first.grid
-    grid = study_grid(own_grid, study)
-    prepared = {
-        modality: normalise(at_grid(volume.voxels, own_grid, grid, order=1)) for modality, volume in volumes.items()
-    }
-    whole = union_of([own for _, own in prepared.values()])
-    box = seen_box(whole, trained.configuration.data.crop, trained.network.patch_size)
-    stack = np.zeros((1, len(study.modalities), *box.shape), dtype=np.float32)
-    for modality, (voxels, own) in prepared.items():
-        copy_overlap(voxels, own, stack[0, study.modalities.index(modality)], box)
-    present = torch.tensor([[modality in images for modality in study.modalities]])
-    labels = segment(trained.network, torch.from_numpy(stack).to(where), present, present)[0].numpy()
-    classes = put_back(labels, box, grid, own_grid)
-    source = nibabel.load(first.path)
+    targets = {"--out": out} | ({"--probabilities": probabilities} if probabilities else {})
+    for option, path in targets.items():
+        if not path.name.endswith((".nii", ".nii.gz")):
+            raise InputError(f"{option} {path}: must end in .nii or .nii.gz")
+    found = predict(runs, images, None, checkpoint, device, settings)
+    source = nibabel.load(next(iter(images.values())))
+    _write_like(source, found.labels, out)
+    if probabilities:
+        _write_like(source, np.moveaxis(found.probabilities(), 0, -1), probabilities)
+    return found.modalities
+
+
+def _write_like(source: Any, voxels: NDArray[Any], path: Path) -> None:
+    """Write voxels with the header and the place of another image."""
     header = source.header.copy()
-    header.set_data_dtype(np.int16)
+    header.set_data_dtype(voxels.dtype)
     header.set_slope_inter(1, 0)
-    result = nibabel.Nifti1Image(study.codes[classes].astype(np.int16), source.affine, header)
-    with replacing(out) as beside:
-        nibabel.save(result, beside)
-    return subset_name(present[0], study)
+    with replacing(path) as beside:
+        nibabel.save(nibabel.Nifti1Image(voxels, source.affine, header), beside)
