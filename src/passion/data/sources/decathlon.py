@@ -27,7 +27,7 @@ class Decathlon(Source):
     @staticmethod
     def read(root: Path) -> tuple[Study, list[Case]] | None:
         """Every file that dataset.json lists is a case with all modalities; those of "test" have no target."""
-        content = read_dataset(root, "modality", ["channel_names"])
+        content = read_dataset(root, "modality")
         if content is None:
             return None
         require(content, root / DATASET, "labels", "training")

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from passion.errors import InputError
 DATASET = "dataset.json"
 """What nnU-Net and the Medical Segmentation Decathlon declare a study in."""
 
+MODALITY_KEYS = ("channel_names", "modality")
+"""What modalities are named under, by nnU-Net and by the Decathlon; the first that is there tells the layout."""
+
 TAKEN = {"case", "label", "target", "reference", "run", "out", "checkpoint", "device", "images", "help"}
 """Modalities cannot be called like this: they are columns, files and options of their own."""
 
@@ -20,16 +23,15 @@ MOST_CLASSES = 256
 """As many as fit into the voxels of a prepared label volume."""
 
 
-def read_dataset(root: Path, key: str, others: Collection[str]) -> dict[str, Any] | None:
-    """The content of `root`/dataset.json where it has `key`, by which its layout is known.
+def read_dataset(root: Path, key: str) -> dict[str, Any] | None:
+    """The content of `root`/dataset.json if it is of the layout that names the modalities under `key`.
 
     Args:
         root: folder of the study.
-        key: that only this layout has.
-        others: of the same role in other layouts.
+        key: one of `MODALITY_KEYS`.
 
     Returns:
-        None where there is no such file, or where it has the key of another layout.
+        None where there is no such file, or where it is of the other layout.
 
     Raises:
         InputError: not a JSON object, or one with none of the keys.
@@ -42,9 +44,10 @@ def read_dataset(root: Path, key: str, others: Collection[str]) -> dict[str, Any
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); repair the file") from error
     check_mapping(content, path, "the file")
-    if key not in content and not any(other in content for other in others):
-        raise InputError(f"{path}: has no key {key!r}; add it, with the name of each modality")
-    return content if key in content else None
+    known = next((name for name in MODALITY_KEYS if name in content), None)
+    if known is None:
+        raise InputError(f"{path}: names no modality; add them under one of {', '.join(MODALITY_KEYS)}")
+    return content if known == key else None
 
 
 def require(content: Mapping[str, Any], path: Path, *keys: str) -> None:

@@ -31,7 +31,7 @@ class NNUNet(Source):
         A modality is absent where a case has no file of its number. Where labels are given as regions, lists of codes,
         each code is a class and each list a region; `regions_class_order` is nnU-Net's own and not needed.
         """
-        content = read_dataset(root, "channel_names", ["modality"])
+        content = read_dataset(root, "channel_names")
         if content is None:
             return None
         path = root / DATASET
