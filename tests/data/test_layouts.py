@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from layouts import AFFINE, LAYOUTS, ORGANS, SHAPE, TUMOURS, WrittenCase, save
 from passion import cli
 from passion.data.sources import read_study, study_named
 from passion.data.sources.brats import BRATS2020
-from passion.data.study import Channel
+from passion.data.study import Channel, Region, Study
 from passion.data.volumes import read_image, read_volume
 from passion.errors import InputError
+from passion.options import parse
 
 
 def complete(names: str = "abcd") -> dict[str, WrittenCase]:
@@ -307,6 +309,33 @@ def test_a_row_that_ends_early_lacks_what_follows(tmp_path: Path) -> None:
     raw.write_text(raw.read_text().replace(",files/pet/b.nii.gz,files/label/b.nii.gz", ""))
     _, cases = read_study(raw)
     assert (sorted(cases[1].images), cases[1].target) == (["CT", "T1-w"], None)
+
+
+def test_the_manifest_of_the_docs_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/layouts.md").read_text()
+    table = re.search(r"((?:^    .*,.*\n)+)", page[page.index("    case,") :], re.MULTILINE)
+    description = re.search(r"((?:^    .*\n)+)", page[page.index("    name:") :], re.MULTILINE)
+    (tmp_path / "strokes.csv").write_text(textwrap.dedent(table[1]))
+    (tmp_path / "strokes.yaml").write_text(textwrap.dedent(description[1]))
+    for name in ("anna/dwi", "anna/adc", "anna/lesion", "bert/dwi", "bert/lesion"):
+        save(tmp_path / f"{name}.nii.gz", np.ones(SHAPE, dtype=np.float32))
+    study, cases = read_study(tmp_path / "strokes.csv")
+    assert study == Study(
+        name="Strokes",
+        modalities=("dwi", "adc"),
+        classes={"background": 0, "core": 1, "penumbra": 2},
+        regions={"lesion": Region(("core", "penumbra")), "core": Region(("core",))},
+        spacing_mm=(1.0, 1.0, None),
+    )
+    assert [(case.name, sorted(case.images), case.target) for case in cases] == [
+        ("anna", ["adc", "dwi"], tmp_path / "anna/lesion.nii.gz"), ("bert", ["dwi"], tmp_path / "bert/lesion.nii.gz")
+    ]  # fmt: skip
+
+
+def test_a_modality_with_a_hyphen_is_an_option_of_predict(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text(json.dumps(ORGANS.to_dict()))
+    arguments = parse("predict", cli.predict, [str(tmp_path), "--T1-w", "a.nii", "--pet", "b.nii", "-o", "c.nii"])
+    assert arguments["images"] == {"T1-w": Path("a.nii"), "pet": Path("b.nii")}
 
 
 def test_overlapping_regions_are_unions_of_classes(tmp_path: Path) -> None:
