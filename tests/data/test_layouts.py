@@ -157,7 +157,7 @@ def test_unknown_layouts_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
         ("prepare", raw, tmp_path / "prepared"),
     ):
         assert f"--layout 'bids' is unknown; there are: {names}" in refused(capsys, *words, "--layout", "bids")
-        assert "holds no case of layout myops (myops: MyoPS2020" in refused(capsys, *words, "--layout", "myops")
+        assert "holds no case of layout myops, which is MyoPS2020" in refused(capsys, *words, "--layout", "myops")
 
 
 Content = dict[str, object]

@@ -43,6 +43,8 @@ def read_study(root: Path, layout: str | None = None) -> tuple[Study, list[Case]
         found = source.read(root)
         if found is not None:
             return found
-    expected = "; ".join(f"{name}: {source.LAYOUT}" for name, source in sources.items())
-    known = "a known layout" if layout is None else f"layout {layout}"
-    raise InputError(f"{root}: holds no case of {known} ({expected})")
+    if layout is not None:
+        raise InputError(f"{root}: holds no case of layout {layout}, which is {SOURCES[layout].LAYOUT}")
+    raise InputError(
+        f"{root}: holds no case of a known layout ({', '.join(SOURCES)}); name the one it is meant to be with --layout"
+    )

@@ -7,9 +7,9 @@ from typing import Any
 from passion.data.sources.contract import EXTENSIONS, Source
 from passion.data.sources.declaration import (
     DATASET,
-    check_mapping,
     checked,
     classes_of_regions,
+    mapping_of,
     numbered_modalities,
     read_dataset,
     require,
@@ -42,15 +42,14 @@ class Decathlon(Source):
 
 def _study(content: Mapping[str, Any], root: Path) -> Study:
     path = root / DATASET
-    check_mapping(content["labels"], path, "labels")
-    labels = content["labels"]
+    labels = mapping_of(content["labels"], path, "labels")
     wrong = [code for code, name in labels.items() if not (code.isdecimal() and isinstance(name, str))]
     if wrong:
         raise InputError(f"{path}: labels has {wrong[0]!r}: {labels[wrong[0]]!r}, expected a code and its class's name")
     names = {int(code): name for code, name in labels.items() if int(code)}
     if "0" not in labels or len(set(names.values())) < len(labels) - 1:
         raise InputError(
-            f"{path}: labels is {labels}, expected a background '0' and a name of its own for each other code"
+            f"{path}: labels is {labels!r:.80}, expected a background '0' and a name of its own for each other code"
         )
     classes, regions = classes_of_regions({name: [code] for code, name in names.items()})
     modalities = numbered_modalities(content["modality"], path, "modality")

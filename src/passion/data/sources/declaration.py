@@ -43,11 +43,11 @@ def read_dataset(root: Path, key: str) -> dict[str, Any] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); repair the file") from error
-    check_mapping(content, path, "the file")
-    known = next((name for name in MODALITY_KEYS if name in content), None)
+    dataset = mapping_of(content, path, "the file")
+    known = next((name for name in MODALITY_KEYS if name in dataset), None)
     if known is None:
         raise InputError(f"{path}: names no modality; add them under one of {', '.join(MODALITY_KEYS)}")
-    return content if known == key else None
+    return dataset if known == key else None
 
 
 def require(content: Mapping[str, Any], path: Path, *keys: str) -> None:
@@ -61,26 +61,26 @@ def require(content: Mapping[str, Any], path: Path, *keys: str) -> None:
             raise InputError(f"{path}: has no key {key!r}; add it")
 
 
-def check_mapping(value: object, path: Path, what: str) -> None:
-    """Refuse a part of a declaration that does not give names to values.
+def mapping_of(value: object, path: Path, what: str) -> dict[str, Any]:
+    """A part of a declaration that gives values to names.
 
     Raises:
         InputError: `value` is something else, or empty.
     """
     if not isinstance(value, dict) or not value or not all(isinstance(name, str) for name in value):
         raise InputError(f"{path}: {what} is {value!r:.80}, expected names with values")
+    return value
 
 
-def numbered_modalities(channels: object, path: Path, what: str) -> tuple[str, ...]:
+def numbered_modalities(value: object, path: Path, what: str) -> tuple[str, ...]:
     """Names of the modalities from `{"0": NAME, "1": NAME, ...}`, in the order of the numbers.
 
     Raises:
         InputError: not of that form, or a number is left out.
     """
-    check_mapping(channels, path, what)
-    assert isinstance(channels, dict)
+    channels = mapping_of(value, path, what)
     expected = [str(number) for number in range(len(channels))]
-    if sorted(channels, key=str) != sorted(expected):
+    if sorted(channels) != sorted(expected):
         raise InputError(f"{path}: {what} numbers {', '.join(channels)}, expected {', '.join(expected)}")
     names = tuple(channels[number] for number in expected)
     if not all(isinstance(name, str) for name in names):

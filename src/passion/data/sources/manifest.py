@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from passion.data.sources.contract import Source
-from passion.data.sources.declaration import check_mapping, checked, require
+from passion.data.sources.declaration import checked, mapping_of, require
 from passion.data.split import check_unique, read_table
 from passion.data.study import Case, Region, Study
 from passion.errors import InputError
@@ -51,22 +51,21 @@ def _study(path: Path) -> Study:
     if not path.is_file():
         raise InputError(f"{path}: no such file; write one with {', '.join(KEYS)} beside the manifest")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())}); repair the file") from error
-    check_mapping(content, path, "the file")
+    content = mapping_of(loaded, path, "the file")
     require(content, path, *KEYS)
     unknown = [key for key in content if key not in (*KEYS, SPACING)]
     if unknown:
         raise InputError(f"{path}: key {unknown[0]!r} is unknown; there are: {', '.join((*KEYS, SPACING))}")
-    for key in ("classes", "regions"):
-        check_mapping(content[key], path, key)
-    for key, names in (("modalities", content["modalities"]), *content["regions"].items()):
+    codes, unions = (mapping_of(content[key], path, key) for key in ("classes", "regions"))
+    for key, names in (("modalities", content["modalities"]), *unions.items()):
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise InputError(f"{path}: {key} is {names!r:.80}, expected a list of names")
     # Class 0 is the background, wherever it stands in the file; the sort keeps the order of the others.
-    classes = dict(sorted(content["classes"].items(), key=lambda item: item[1] != 0))
-    regions = {name: Region(tuple(names)) for name, names in content["regions"].items()}
+    classes = dict(sorted(codes.items(), key=lambda item: item[1] != 0))
+    regions = {name: Region(tuple(names)) for name, names in unions.items()}
     spacing_mm = _spacing(content.get(SPACING, [None] * 3), path)
     study = Study(str(content["name"]), tuple(content["modalities"]), classes, regions, spacing_mm=spacing_mm)
     return checked(study, path)

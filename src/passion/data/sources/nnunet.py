@@ -7,9 +7,9 @@ from typing import Any
 from passion.data.sources.contract import EXTENSIONS, Source
 from passion.data.sources.declaration import (
     DATASET,
-    check_mapping,
     checked,
     classes_of_regions,
+    mapping_of,
     numbered_modalities,
     read_dataset,
     require,
@@ -56,15 +56,15 @@ class NNUNet(Source):
 
 def _study(content: Mapping[str, Any], root: Path) -> Study:
     path = root / DATASET
-    check_mapping(content["labels"], path, "labels")
-    labels = {name: codes if isinstance(codes, list) else [codes] for name, codes in content["labels"].items()}
+    given = mapping_of(content["labels"], path, "labels")
+    labels = {name: codes if isinstance(codes, list) else [codes] for name, codes in given.items()}
     if "ignore" in labels:
         raise InputError(f"{path}: labels has 'ignore', voxels without a known label; only whole label maps are read")
     if labels.pop("background", None) != [0]:
         raise InputError(f"{path}: labels has no 'background' of code 0; add it")
     for name, codes in labels.items():
         if not codes or not all(type(code) is int and code > 0 for code in codes):
-            raise InputError(f"{path}: label {name!r} is {content['labels'][name]!r}, expected codes of 1 or more")
+            raise InputError(f"{path}: label {name!r} is {given[name]!r}, expected codes of 1 or more")
     _check_distinct(labels, path)
     classes, regions = classes_of_regions(labels)
     modalities = numbered_modalities(content["channel_names"], path, "channel_names")
