@@ -52,11 +52,12 @@ def phantom_heart(out: Path, *, cases: int = 25, seed: int = 0) -> None:
     say(f"{out}: {cases} cases")
 
 
-def inspect(raw: Path, *, json: bool = False, workers: int = 2) -> int:
+def inspect(raw: Path, *, layout: str | None = None, json: bool = False, workers: int = 2) -> int:
     """Say what a raw study holds and every problem found in any file; exit code 2 when one would stop a later step.
 
     Args:
-        raw: folder of the study.
+        raw: folder of the study, or CSV file that lists its cases.
+        layout: name of the layout on disk, such as nnunet; found out by looking where it is not given.
         json: print JSON instead of tables.
         workers: processes that read.
     """
@@ -64,7 +65,7 @@ def inspect(raw: Path, *, json: bool = False, workers: int = 2) -> int:
     from passion.data.sources import read_study
     from passion.overview import print_inspection, print_json
 
-    study, cases = read_study(raw)
+    study, cases = read_study(raw, layout)
     found = inspect_study(study, cases, raw, workers)
     if json:
         print_json(found.to_dict())
@@ -77,6 +78,7 @@ def split(
     raw: Path,
     *,
     out: Path,
+    layout: str | None = None,
     seed: int = 0,
     sizes: str | None = None,
     folds: int | None = None,
@@ -87,8 +89,9 @@ def split(
     """Divide the cases of a study into train, val and test: 219/50/100 for 369 cases, the same proportions otherwise.
 
     Args:
-        raw: folder of the study.
+        raw: folder of the study, or CSV file that lists its cases.
         out: CSV file to write; with --folds, one a fold: split-1.csv, split-2.csv, ... for split.csv.
+        layout: name of the layout on disk, such as nnunet; found out by looking where it is not given.
         seed: of the draw.
         sizes: how many for train, val and test, such as 20,0,5.
         folds: of a cross-validation, in which every case is for testing once.
@@ -108,7 +111,7 @@ def split(
         write_split,
     )
 
-    _, cases = read_study(raw)
+    _, cases = read_study(raw, layout)
     labelled = [case.name for case in cases if case.target is not None]
     lists = dict(zip(PARTS, (train, val, test), strict=True))
     given = {part: path for part, path in lists.items() if path is not None}
@@ -134,14 +137,15 @@ def split(
         say(f"{left_out} cases without a label file were left out")
 
 
-def draw_missing(raw: Path, *, split: Path, rates: str, out: Path, seed: int = 0) -> None:
+def draw_missing(raw: Path, *, split: Path, rates: str, out: Path, layout: str | None = None, seed: int = 0) -> None:
     """Draw which training case is without which modality, once and for all: the presence matrix C.
 
     Args:
-        raw: folder of the study.
+        raw: folder of the study, or CSV file that lists its cases.
         split: CSV file that `passion split` wrote.
         rates: missing rate of each modality, such as t1=0.2,t1c=0.4,flair=0.6,t2=0.8.
         out: CSV file to write.
+        layout: name of the layout on disk, such as nnunet; found out by looking where it is not given.
         seed: of the draw.
     """
     from passion.data.sources import read_study
@@ -149,7 +153,7 @@ def draw_missing(raw: Path, *, split: Path, rates: str, out: Path, seed: int = 0
     from passion.missingness import draw_presence, parse_rates, presence_of
     from passion.overview import print_rates
 
-    study, cases = read_study(raw)
+    study, cases = read_study(raw, layout)
     asked = parse_rates(rates, study.modalities)
     names = read_split(split, [case.name for case in cases])["train"]
     if not names:
@@ -161,19 +165,20 @@ def draw_missing(raw: Path, *, split: Path, rates: str, out: Path, seed: int = 0
     print_rates(asked.tolist(), drawn, out)
 
 
-def prepare(raw: Path, prepared: Path, *, workers: int = 2) -> None:
+def prepare(raw: Path, prepared: Path, *, layout: str | None = None, workers: int = 2) -> None:
     """Crop and normalise each modality of each case by itself and store it; a run that was stopped is continued.
 
     Args:
-        raw: folder of the study.
+        raw: folder of the study, or CSV file that lists its cases.
         prepared: folder to write.
+        layout: name of the layout on disk, such as nnunet; found out by looking where it is not given.
         workers: processes.
     """
     from passion.data.inspection import check_every_modality_exists
     from passion.data.prepare import prepare as prepare_study
     from passion.data.sources import read_study
 
-    study, cases = read_study(raw)
+    study, cases = read_study(raw, layout)
     check_every_modality_exists(study, cases, raw)
     done = prepare_study(study, cases, prepared, workers)
     say(f"{prepared}: {len(cases)} cases, {done} of them prepared now")

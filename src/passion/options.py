@@ -65,7 +65,7 @@ def _parse_predict(parser: Parser, function: Callable[..., Any], words: list[str
     for modality in modalities:
         parser.add_argument(f"--{modality}", type=Path, metavar="FILE", help="NIfTI file of this modality")
     arguments = dict(vars(parser.parse_args(words)))
-    given = {modality: arguments.pop(modality) for modality in modalities}
+    given = {modality: arguments.pop(modality.replace("-", "_")) for modality in modalities}
     return {**arguments, "images": {key: path for key, path in given.items() if path is not None}}
 
 

@@ -80,12 +80,13 @@ def inspect_case(case: Case, study: Study) -> CaseInspection:
         try:
             return action()
         except InputError as error:
-            found.problems.append(str(error))
+            if str(error) not in found.problems:
+                found.problems.append(str(error))
             return None
 
     volumes: dict[str, Volume] = {}
-    for modality, path in case.images.items():
-        volume = attempt(partial(read_image, path))
+    for modality, image in case.images.items():
+        volume = attempt(partial(read_image, image))
         if volume is not None:
             volumes[modality] = volume
     if not case.images:

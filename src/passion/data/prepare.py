@@ -55,8 +55,7 @@ def normalise(voxels: NDArray[np.float32]) -> tuple[NDArray[np.float32], Box]:
 
 def fingerprint(case: Case) -> dict[str, list[int]]:
     """Size in bytes and time of change in ns of each file, by modality."""
-    files = {**case.images, **({"target": case.target} if case.target else {})}
-    stats = {name: path.stat() for name, path in files.items()}
+    stats = {name: path.stat() for name, path in case.files.items()}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 

@@ -90,12 +90,39 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Channel:
+    """One volume of a 4D file.
+
+    Args:
+        path: of the file, of shape (X, Y, Z, `count`).
+        index: of the volume along the last axis, from 0.
+        count: of volumes that the file is meant to hold.
+    """
+
+    path: Path
+    index: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Case:
-    """One subject on disk: `images` holds only the modalities whose files are there; no target where it is unknown."""
+    """One subject on disk.
+
+    Args:
+        name: of the case.
+        images: where each modality is, a 3D file or a volume of a 4D one; only the modalities that are there.
+        target: label file; None where the labels are unknown.
+    """
 
     name: str
-    images: Mapping[str, Path] = field(default_factory=dict)
+    images: Mapping[str, Path | Channel] = field(default_factory=dict)
     target: Path | None = None
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The file that each modality is in, and the label file as "target"."""
+        files = {name: image.path if isinstance(image, Channel) else image for name, image in self.images.items()}
+        return files if self.target is None else {**files, "target": self.target}
 
 
 def read_run_study(run: Path) -> Study:

@@ -2,7 +2,8 @@
 
 import gzip
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from passion.data.resampling import Grid
-from passion.data.study import Case, Study
+from passion.data.study import Case, Channel, Study
 from passion.errors import InputError
 
 AFFINE_TOLERANCE_MM = 1e-2
@@ -46,34 +47,68 @@ def read_volume(path: Path) -> Volume:
     Raises:
         InputError: missing, unreadable or corrupt, not 3D, or with voxels that are not finite.
     """
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    try:
+    with _reading(path):
         image = nibabel.load(path)
         voxels = np.asarray(image.dataobj, dtype=np.float32)
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as NIfTI ({reason}); get the file again") from error
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
     if voxels.ndim != 3:
         raise InputError(f"{path}: has shape {voxels.shape}, expected a 3D volume; split it into one file a modality")
-    if not np.isfinite(voxels).all():
-        count = int((~np.isfinite(voxels)).sum())
-        raise InputError(f"{path}: {count} voxels are NaN or infinite; repair the file or remove it")
-    return Volume(path, voxels, np.asarray(image.affine, dtype=np.float64))
+    return _finite(Volume(path, voxels, np.asarray(image.affine, dtype=np.float64)))
 
 
-def read_image(path: Path) -> Volume:
+def read_channel(channel: Channel) -> Volume:
+    """Read one volume of a 4D NIfTI file, and no other.
+
+    Raises:
+        InputError: missing, unreadable or corrupt, not of `channel.count` volumes, or with voxels that are not finite.
+    """
+    path = channel.path
+    with _reading(path):
+        image = nibabel.load(path)
+    if len(image.shape) != 4 or image.shape[3] != channel.count:
+        raise InputError(
+            f"{path}: has shape {image.shape}, expected {channel.count} volumes along a fourth axis, one a modality; "
+            "repair the file or the list of modalities"
+        )
+    with _reading(path):
+        voxels = np.asarray(image.dataobj[..., channel.index], dtype=np.float32)
+    return _finite(Volume(path, voxels, np.asarray(image.affine, dtype=np.float64)))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say in one line why a file cannot be read."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        yield
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as NIfTI ({reason}); get the file again") from error
+
+
+def _finite(volume: Volume) -> Volume:
+    count = int((~np.isfinite(volume.voxels)).sum())
+    if count:
+        raise InputError(f"{volume.path}: {count} voxels are NaN or infinite; repair the file or remove it")
+    return volume
+
+
+def read_image(image: Path | Channel) -> Volume:
     """Read a modality.
 
     Raises:
-        InputError: as `read_volume`, or a constant volume.
+        InputError: as `read_volume` or `read_channel`, or a constant volume.
     """
-    volume = read_volume(path)
+    if isinstance(image, Channel):
+        volume, which = read_channel(image), f" of volume {image.index} (from 0)"
+        remedy = "write each modality to a file of its own and leave this one out, so that it counts as absent"
+    else:
+        volume, which = read_volume(image), ""
+        remedy = "remove the file, so that the modality counts as absent"
     if volume.voxels.min(initial=np.inf) == volume.voxels.max(initial=-np.inf):
-        value = volume.voxels.flat[0]
-        raise InputError(f"{path}: every voxel is {value:g}; remove the file, so that the modality counts as absent")
+        raise InputError(f"{volume.path}: every voxel{which} is {volume.voxels.flat[0]:g}; {remedy}")
     return volume
 
 

@@ -18,23 +18,33 @@ def study_named(name: str) -> Study:
     Raises:
         InputError: none has that name.
     """
-    known = {source.STUDY.name: source.STUDY for source in SOURCES.values()}
+    known = {source.STUDY.name: source.STUDY for source in SOURCES.values() if source.STUDY is not None}
     if name not in known:
         raise InputError(f"study {name!r} is unknown; there are: {', '.join(known)}")
     return known[name]
 
 
-def read_study(root: Path) -> tuple[Study, list[Case]]:
-    """Find out the layout of `root` and list its cases; no image is opened.
+def read_study(root: Path, layout: str | None = None) -> tuple[Study, list[Case]]:
+    """List the cases of a study; no image is opened.
+
+    Args:
+        root: folder of the study, or a file that lists its cases.
+        layout: name of the layout; None finds it out.
 
     Raises:
-        InputError: no such folder, or no known layout.
+        InputError: nothing is there, an unknown layout, or something that the layout does not allow.
     """
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; give the folder that holds the cases")
-    for source in SOURCES.values():
+    if layout is not None and layout not in SOURCES:
+        raise InputError(f"--layout {layout!r} is unknown; there are: {', '.join(SOURCES)}")
+    if not root.exists():
+        raise InputError(f"{root}: no such folder or file; give the folder that holds the cases, or a manifest")
+    sources = SOURCES if layout is None else {layout: SOURCES[layout]}
+    for source in sources.values():
         found = source.read(root)
         if found is not None:
             return found
-    layouts = "; ".join(source.LAYOUT for source in SOURCES.values())
-    raise InputError(f"{root}: holds no case of a known layout ({layouts})")
+    if layout is not None:
+        raise InputError(f"{root}: holds no case of layout {layout}, which is {SOURCES[layout].LAYOUT}")
+    raise InputError(
+        f"{root}: holds no case of a known layout ({', '.join(SOURCES)}); name the one it is meant to be with --layout"
+    )

@@ -1,8 +1,12 @@
-"""BraTS2020's layout: a folder a case, `NAME/NAME_{t1,t1ce,flair,t2,seg}.nii.gz`."""
+"""The layout of BraTS2018 to 2021: a folder a case, `NAME/NAME_{t1,t1ce,flair,t2,seg}.nii.gz`.
+
+Until 2019 the folders are in two others, HGG and LGG.
+"""
 
 from pathlib import Path
 
-from passion.data.sources.contract import Source, find_nifti
+from passion.data.sources.contract import Source, find_nifti, subfolders
+from passion.data.split import check_unique
 from passion.data.study import Case, Region, Study
 
 BRATS2020 = Study(
@@ -19,19 +23,25 @@ BRATS2020 = Study(
 SUFFIXES = {"t1": "t1", "t1c": "t1ce", "flair": "flair", "t2": "t2"}
 """What the file name of each modality ends in."""
 
+GRADES = ("HGG", "LGG")
+
+LABELS_OF_CASE_355 = "W39_1998.09.19_Segm"
+"""How the segmentation of BraTS20_Training_355 is named in the published study."""
+
 
 class Brats(Source):
     """See `Source`."""
 
     STUDY = BRATS2020
-    LAYOUT = "BraTS2020: NAME/NAME_{t1,t1ce,flair,t2,seg}.nii.gz"
+    LAYOUT = "BraTS2018 to 2021, NAME/NAME_{t1,t1ce,flair,t2,seg}.nii.gz"
 
     @staticmethod
     def read(root: Path) -> tuple[Study, list[Case]] | None:
-        """Every folder below `root` whose name its files begin with is a case, also one without any modality."""
-        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        """Every folder whose name its files begin with is a case, also one without any modality."""
+        folders = [folder for part in (root, *(root / grade for grade in GRADES)) for folder in subfolders(part)]
         cases = [_case(folder) for folder in folders if any(folder.glob(f"{folder.name}_*.nii*"))]
-        return (BRATS2020, cases) if cases else None
+        check_unique([case.name for case in cases], root)
+        return (BRATS2020, sorted(cases, key=lambda case: case.name)) if cases else None
 
 
 def _case(folder: Path) -> Case:
@@ -39,5 +49,5 @@ def _case(folder: Path) -> Case:
     return Case(
         name=folder.name,
         images={modality: path for modality, path in images.items() if path is not None},
-        target=find_nifti(folder, f"{folder.name}_seg"),
+        target=find_nifti(folder, f"{folder.name}_seg") or find_nifti(folder, LABELS_OF_CASE_355),
     )

@@ -15,16 +15,28 @@ def find_nifti(folder: Path, stem: str) -> Path | None:
     return next((path for path in candidates if path.exists()), None)
 
 
+def subfolders(root: Path) -> list[Path]:
+    """The visible folders in `root`, sorted by name; none where it is no folder."""
+    return sorted(path for path in root.glob("[!.]*") if path.is_dir())
+
+
 class Source(ABC):
     """A layout on disk."""
 
     LAYOUT: ClassVar[str]
     """What the layout looks like, for messages."""
 
-    STUDY: ClassVar[Study]
-    """The study whose layout it is."""
+    STUDY: ClassVar[Study | None] = None
+    """The public study whose layout it is; None where the files say what the study is."""
 
     @staticmethod
     @abstractmethod
     def read(root: Path) -> tuple[Study, list[Case]] | None:
-        """The study and its cases, sorted by name; None where `root` is not of this layout."""
+        """The study and its cases, sorted by name; None where `root` is not of this layout.
+
+        Args:
+            root: folder of the study, or a file that lists its cases.
+
+        Raises:
+            InputError: `root` is of this layout and something in it is wrong. No image is opened.
+        """

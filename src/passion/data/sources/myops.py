@@ -36,7 +36,7 @@ class MyoPS(Source):
     """See `Source`."""
 
     STUDY = MYOPS2020
-    LAYOUT = "MyoPS2020: train25/CASE_{C0,DE,T2}.nii.gz, train25_myops_gd/CASE_gd.nii.gz"
+    LAYOUT = "MyoPS2020, train25/CASE_{C0,DE,T2}.nii.gz, train25_myops_gd/CASE_gd.nii.gz"
 
     @staticmethod
     def read(root: Path) -> tuple[Study, list[Case]] | None:

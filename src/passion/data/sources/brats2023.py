@@ -1,0 +1,42 @@
+"""The layout of BraTS since 2023: a folder a case, `NAME/NAME-{t1n,t1c,t2f,t2w,seg}.nii.gz`."""
+
+from pathlib import Path
+
+from passion.data.sources.contract import Source, find_nifti, subfolders
+from passion.data.study import Case, Region, Study
+
+BRATS2023 = Study(
+    name="BraTS2023",
+    modalities=("t1", "t1c", "flair", "t2"),
+    classes={"background": 0, "NCR": 1, "ED": 2, "ET": 3},
+    regions={
+        "WT": Region(("NCR", "ED", "ET")),
+        "TC": Region(("NCR", "ET")),
+        "ET": Region(("ET",)),
+    },
+)
+
+SUFFIXES = {"t1": "t1n", "t1c": "t1c", "flair": "t2f", "t2": "t2w"}
+"""What the file name of each modality ends in."""
+
+
+class Brats2023(Source):
+    """See `Source`."""
+
+    STUDY = BRATS2023
+    LAYOUT = "BraTS since 2023, NAME/NAME-{t1n,t1c,t2f,t2w,seg}.nii.gz"
+
+    @staticmethod
+    def read(root: Path) -> tuple[Study, list[Case]] | None:
+        """Every folder whose name its files begin with is a case, also one without any modality."""
+        cases = [_case(folder) for folder in subfolders(root) if any(folder.glob(f"{folder.name}-*.nii*"))]
+        return (BRATS2023, cases) if cases else None
+
+
+def _case(folder: Path) -> Case:
+    images = {modality: find_nifti(folder, f"{folder.name}-{suffix}") for modality, suffix in SUFFIXES.items()}
+    return Case(
+        name=folder.name,
+        images={modality: path for modality, path in images.items() if path is not None},
+        target=find_nifti(folder, f"{folder.name}-seg"),
+    )

@@ -1,0 +1,155 @@
+"""Studies that a file beside the images declares: reading that file, and checking what it says."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from passion.data.study import Region, Study
+from passion.errors import InputError
+
+DATASET = "dataset.json"
+"""What nnU-Net and the Medical Segmentation Decathlon declare a study in."""
+
+MODALITY_KEYS = ("channel_names", "modality")
+"""What modalities are named under, by nnU-Net and by the Decathlon; the first that is there tells the layout."""
+
+TAKEN = {"case", "label", "target", "reference", "run", "out", "checkpoint", "device", "images", "help"}
+"""Modalities cannot be called like this: they are columns, files and options of their own."""
+
+MOST_CLASSES = 256
+"""As many as fit into the voxels of a prepared label volume."""
+
+
+def read_dataset(root: Path, key: str) -> dict[str, Any] | None:
+    """The content of `root`/dataset.json if it is of the layout that names the modalities under `key`.
+
+    Args:
+        root: folder of the study.
+        key: one of `MODALITY_KEYS`.
+
+    Returns:
+        None where there is no such file, or where it is of the other layout.
+
+    Raises:
+        InputError: not a JSON object, or one with none of the keys.
+    """
+    path = root / DATASET
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error}); repair the file") from error
+    dataset = mapping_of(content, path, "the file")
+    known = next((name for name in MODALITY_KEYS if name in dataset), None)
+    if known is None:
+        raise InputError(f"{path}: names no modality; add them under one of {', '.join(MODALITY_KEYS)}")
+    return dataset if known == key else None
+
+
+def require(content: Mapping[str, Any], path: Path, *keys: str) -> None:
+    """Refuse a declaration without one of `keys`.
+
+    Raises:
+        InputError: naming the first that is not there.
+    """
+    for key in keys:
+        if key not in content:
+            raise InputError(f"{path}: has no key {key!r}; add it")
+
+
+def mapping_of(value: object, path: Path, what: str) -> dict[str, Any]:
+    """A part of a declaration that gives values to names.
+
+    Raises:
+        InputError: `value` is something else, or empty.
+    """
+    if not isinstance(value, dict) or not value or not all(isinstance(name, str) for name in value):
+        raise InputError(f"{path}: {what} is {value!r:.80}, expected names with values")
+    return value
+
+
+def numbered_modalities(value: object, path: Path, what: str) -> tuple[str, ...]:
+    """Names of the modalities from `{"0": NAME, "1": NAME, ...}`, in the order of the numbers.
+
+    Raises:
+        InputError: not of that form, or a number is left out.
+    """
+    channels = mapping_of(value, path, what)
+    expected = [str(number) for number in range(len(channels))]
+    if sorted(channels) != sorted(expected):
+        raise InputError(f"{path}: {what} numbers {', '.join(channels)}, expected {', '.join(expected)}")
+    names = tuple(channels[number] for number in expected)
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: {what} is {channels!r:.80}, expected a name for each number")
+    return names
+
+
+def classes_of_regions(regions: Mapping[str, list[int]]) -> tuple[dict[str, int], dict[str, Region]]:
+    """Classes and regions from the codes that each region unites.
+
+    A class is called as the region that is this class alone; `label CODE` where there is none.
+
+    >>> classes, regions = classes_of_regions({"tumour": [1, 2], "core": [2]})
+    >>> classes
+    {'background': 0, 'label 1': 1, 'core': 2}
+    >>> regions["tumour"].classes
+    ('label 1', 'core')
+    """
+    alone = {codes[0]: name for name, codes in regions.items() if len(codes) == 1}
+    names = {code: alone.get(code, f"label {code}") for codes in regions.values() for code in codes}
+    classes = {"background": 0, **{names[code]: code for code in sorted(names)}}
+    return classes, {name: Region(tuple(names[code] for code in codes)) for name, codes in regions.items()}
+
+
+def checked(study: Study, path: Path) -> Study:
+    """The study itself, if it makes sense.
+
+    Args:
+        study: that a file declares.
+        path: of the file, for messages.
+
+    Raises:
+        InputError: naming the first modality, class or region that does not.
+    """
+    _check_modalities(study.modalities, path)
+    _check_classes(study.classes, path)
+    foreground = [name for name, code in study.classes.items() if code != 0]
+    for name, region in study.regions.items():
+        unknown = [part for part in region.classes if part not in foreground]
+        if unknown or not region.classes:
+            raise InputError(
+                f"{path}: region {name!r} is made of {list(region.classes)}, expected some of the classes "
+                f"{', '.join(foreground)}"
+            )
+    return study
+
+
+def _check_modalities(modalities: tuple[str, ...], path: Path) -> None:
+    for name in modalities:
+        if not re.fullmatch(r"\w[\w-]*", name, re.ASCII) or name.lower() in TAKEN:
+            raise InputError(
+                f"{path}: modality {name!r} cannot be called so; use letters, digits, _ and -, and no name of "
+                f"{', '.join(sorted(TAKEN))}"
+            )
+    # They name files and options, in which case and - do not tell two of them apart everywhere.
+    same = Counter(name.lower().replace("-", "_") for name in modalities)
+    twice = [name for name in modalities if same[name.lower().replace("-", "_")] > 1]
+    if twice:
+        raise InputError(f"{path}: modality {twice[0]!r} is there twice; rename one")
+
+
+def _check_classes(classes: Mapping[str, int], path: Path) -> None:
+    codes = list(classes.values())
+    for name, code in classes.items():
+        if type(code) is not int or code < 0:
+            raise InputError(f"{path}: class {name!r} has code {code!r}, expected a whole number, 0 or more")
+        if codes.count(code) > 1:
+            raise InputError(f"{path}: class {name!r} has code {code}, and another class too; give each its own")
+    if 0 not in codes or not 2 <= len(codes) <= MOST_CLASSES:
+        raise InputError(
+            f"{path}: has classes {', '.join(classes)}; expected a background of code 0 and 1 to 255 others"
+        )
