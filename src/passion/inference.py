@@ -76,14 +76,14 @@ def infer(
     Returns:
         (S, K, X, Y, Z) float32.
     """
-    flips: list[tuple[int, ...]] = [()]
-    if settings.mirror:
-        axes = range(2, 2 + network.spatial_dims)
-        flips = [some for count in range(len(axes) + 1) for some in combinations(axes, count)]
     total = _infer_case(network, images, present, subsets, settings)
-    for flip in flips[1:]:
+    if not settings.mirror:
+        return total
+    axes = range(2, 2 + network.spatial_dims)
+    flips = [some for count in range(1, len(axes) + 1) for some in combinations(axes, count)]
+    for flip in flips:
         total += _infer_case(network, images.flip(flip), present, subsets, settings).flip(flip)
-    return total.div_(len(flips))
+    return total.div_(1 + len(flips))
 
 
 def _infer_case(

@@ -3,9 +3,10 @@
 Until 2019 the folders are in two others, HGG and LGG.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
-from passion.data.sources.contract import Source, find_nifti, subfolders
+from passion.data.sources.contract import Source, case_in, find_nifti, subfolders
 from passion.data.split import check_unique
 from passion.data.study import Case, Region, Study
 
@@ -45,9 +46,5 @@ class Brats(Source):
 
 
 def _case(folder: Path) -> Case:
-    images = {modality: find_nifti(folder, f"{folder.name}_{suffix}") for modality, suffix in SUFFIXES.items()}
-    return Case(
-        name=folder.name,
-        images={modality: path for modality, path in images.items() if path is not None},
-        target=find_nifti(folder, f"{folder.name}_seg") or find_nifti(folder, LABELS_OF_CASE_355),
-    )
+    case = case_in(folder, f"{folder.name}_", SUFFIXES)
+    return case if case.target else replace(case, target=find_nifti(folder, LABELS_OF_CASE_355))

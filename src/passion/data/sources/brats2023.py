@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from passion.data.sources.contract import Source, find_nifti, subfolders
+from passion.data.sources.contract import Source, case_in, subfolders
 from passion.data.study import Case, Region, Study
 
 BRATS2023 = Study(
@@ -29,14 +29,6 @@ class Brats2023(Source):
     @staticmethod
     def read(root: Path) -> tuple[Study, list[Case]] | None:
         """Every folder whose name its files begin with is a case, also one without any modality."""
-        cases = [_case(folder) for folder in subfolders(root) if any(folder.glob(f"{folder.name}-*.nii*"))]
+        folders = [folder for folder in subfolders(root) if any(folder.glob(f"{folder.name}-*.nii*"))]
+        cases = [case_in(folder, f"{folder.name}-", SUFFIXES) for folder in folders]
         return (BRATS2023, cases) if cases else None
-
-
-def _case(folder: Path) -> Case:
-    images = {modality: find_nifti(folder, f"{folder.name}-{suffix}") for modality, suffix in SUFFIXES.items()}
-    return Case(
-        name=folder.name,
-        images={modality: path for modality, path in images.items() if path is not None},
-        target=find_nifti(folder, f"{folder.name}-seg"),
-    )

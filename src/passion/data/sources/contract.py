@@ -1,6 +1,7 @@
 """What a layout on disk is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,6 +19,22 @@ def find_nifti(folder: Path, stem: str) -> Path | None:
 def subfolders(root: Path) -> list[Path]:
     """The visible folders in `root`, sorted by name; none where it is no folder."""
     return sorted(path for path in root.glob("[!.]*") if path.is_dir())
+
+
+def case_in(folder: Path, stem: str, suffixes: Mapping[str, str]) -> Case:
+    """The case that is named after its folder and has a file a modality and `seg` for the labels.
+
+    Args:
+        folder: of the case.
+        stem: what the file names begin with.
+        suffixes: what follows, by modality.
+    """
+    images = {modality: find_nifti(folder, f"{stem}{suffix}") for modality, suffix in suffixes.items()}
+    return Case(
+        name=folder.name,
+        images={modality: path for modality, path in images.items() if path is not None},
+        target=find_nifti(folder, f"{stem}seg"),
+    )
 
 
 class Source(ABC):
