@@ -107,12 +107,13 @@ def _infer_batch(
         encoding = network.encode(windows, present.expand(len(windows), -1))
         rows = torch.arange(len(windows)).repeat_interleave(count)
         asked = subsets.repeat(len(windows), 1)
-        answers = [
-            network.decode(encoding, rows[start : start + rows_at_once], asked[start : start + rows_at_once])
-            for start in range(0, len(rows), rows_at_once)
-        ]
-        probabilities = torch.cat([answer.logits.float().softmax(1) for answer in answers])
-        return probabilities.reshape(len(windows), -1, *windows.shape[2:])
+        shape = (len(rows), network.classes, *windows.shape[2:])
+        probabilities = torch.empty(shape, device=windows.device)
+        for start in range(0, len(rows), rows_at_once):
+            some = slice(start, start + rows_at_once)
+            logits = network.decode(encoding, rows[some], asked[some]).logits
+            torch.softmax(logits.float(), 1, out=probabilities[some])
+        return probabilities.view(len(windows), -1, *windows.shape[2:])
 
     probabilities = sliding_window_inference(
         images, roi_size=network.patch_size, sw_batch_size=len(images), predictor=answer, overlap=OVERLAP,
@@ -134,7 +135,8 @@ def most_likely(probabilities: Tensor) -> Tensor:
     labels = torch.zeros_like(best, dtype=torch.uint8)
     for index in range(1, probabilities.shape[2]):
         candidate = probabilities[:, :, index]
-        labels.masked_fill_(candidate > best, index)
+        # Indices grow, so a larger one takes the place of those before; filling by a mask takes many times as long.
+        torch.maximum(labels, (candidate > best).to(torch.uint8).mul_(index), out=labels)
         torch.maximum(best, candidate, out=best)
     return labels
 

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from passion.errors import InputError
 from passion.networks.contract import PerModality, reorder_blocks
-from passion.networks.convolution import Convolution3d, pointwise
+from passion.networks.convolution import Convolution2d, Convolution3d, pointwise
 
 NORM_EPS = 1e-5
 HEAD_CHANNELS = 16
@@ -19,12 +19,12 @@ HEAD_CHANNELS = 16
 Padding = Literal["zeros", "reflect"]
 
 
-CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: Convolution3d}
+CONVOLUTIONS: dict[int, type[Convolution2d] | type[Convolution3d]] = {2: Convolution2d, 3: Convolution3d}
 
 
 def convolution(
     spatial_dims: int, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1, pad: Padding = "zeros"
-) -> nn.Conv2d | nn.Conv3d:
+) -> Convolution2d | Convolution3d:
     """A convolution that keeps the extent at stride 1 (odd `kernel`), Kaiming-initialised."""
     layer = CONVOLUTIONS[spatial_dims](
         channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, padding_mode=pad
@@ -39,11 +39,11 @@ def normalise_and_activate(x: Tensor) -> Tensor:
     Instance normalisation is group normalisation with a group a channel, which PyTorch computes faster.
     """
     normalised = torch.group_norm(x, x.shape[1], eps=NORM_EPS)
-    return F.leaky_relu(normalised, 0.2, inplace=not torch.is_grad_enabled())
+    return F.leaky_relu(normalised, 0.2, inplace=True)
 
 
 class PreNormConvolution(nn.Module):
-    """Instance normalisation, leaky ReLU, convolution.
+    """Instance normalisation, leaky ReLU, convolution, of the channels of all `parts`.
 
     Where `recompute` is set, only the input is kept for the backward pass, which works out the rest again.
     """
@@ -57,25 +57,25 @@ class PreNormConvolution(nn.Module):
         super().__init__()
         self.convolution = convolution(spatial_dims, channels_in, channels_out, kernel, stride, pad)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, *space) -> (B, C_out, *space / stride)."""
+    def forward(self, *parts: Tensor) -> Tensor:
+        """(B, C_i, *space), together C_in -> (B, C_out, *space / stride)."""
         if not (self.recompute and torch.is_grad_enabled()):
-            return self.transform(x)
-        out: Tensor = checkpoint(self.transform, x, use_reentrant=False, preserve_rng_state=False)
+            return self.transform(*parts)
+        out: Tensor = checkpoint(self.transform, *parts, use_reentrant=False, preserve_rng_state=False)
         return out
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, *parts: Tensor) -> Tensor:
         """What `forward` returns."""
-        out: Tensor = self.convolution(normalise_and_activate(x))
+        out: Tensor = self.convolution(*[normalise_and_activate(part) for part in parts])
         return out
 
 
 class PostNormConvolution(PreNormConvolution):
     """Convolution, instance normalisation, leaky ReLU."""
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, *parts: Tensor) -> Tensor:
         """What `forward` returns."""
-        return normalise_and_activate(self.convolution(x))
+        return normalise_and_activate(self.convolution(*parts))
 
 
 Layer = type[PreNormConvolution]
@@ -219,10 +219,14 @@ class TransformerBlock(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of (B, N, dim), each (B, heads, N, dim / heads)."""
-        split = self.query_key_value(self.attention_norm(tokens)).view(*tokens.shape[:2], 3, self.heads, -1)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
+    def project(self, tokens: Tensor) -> Tensor:
+        """Queries, keys and values of each token by itself, (B, N, dim) -> (B, N, 3 dim)."""
+        out: Tensor = self.query_key_value(self.attention_norm(tokens))
+        return out
+
+    def split_heads(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `project` returns -> queries, keys and values, each (B, heads, N, dim / heads)."""
+        query, key, value = projected.view(*projected.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         return query, key, value
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
@@ -242,6 +246,10 @@ class TransformerBlock(nn.Module):
         out: Tensor = tokens + self.feed_forward(tokens)
         return out
 
+    def mix(self, tokens: Tensor, projected: Tensor) -> Tensor:
+        """Tokens (B, N, dim) and what `project` makes of them -> (B, N, dim)."""
+        return self.finish(tokens, self.attend(*self.split_heads(projected)))
+
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, dim) -> (B, N, dim)."""
-        return self.finish(tokens, self.attend(*self.project(tokens)))
+        return self.mix(tokens, self.project(tokens))

@@ -131,7 +131,7 @@ class M2FTrans(ModalityWise, PerModality):
         tokens = features[-1].flatten(2).transpose(1, 2) + self.positions[modality]
         keys, values = [], []
         for block in cast(Sequence[TransformerBlock], self.blocks):
-            query, key, value = block.project(tokens)
+            query, key, value = block.split_heads(block.project(tokens))
             tokens = block.finish(tokens, block.attend(query, key, value))
             keys.append(key)
             values.append(value)
@@ -171,7 +171,7 @@ class M2FTrans(ModalityWise, PerModality):
         allowed = seen.flatten(1)[:, None, None]
         attention = tokens
         for number, block in enumerate(cast(Sequence[TransformerBlock], self.blocks)):
-            query, key, value = block.project(tokens)
+            query, key, value = block.split_heads(block.project(tokens))
             keys = self._with_modalities(key, encoding.keys[number][pairs.row], pairs)
             values = self._with_modalities(value, encoding.values[number][pairs.row], pairs)
             if number == 0:

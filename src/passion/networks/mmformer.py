@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from passion.errors import InputError
 from passion.networks.blocks import (
     PreNormConvolution,
     SharedFusion,
@@ -16,7 +17,7 @@ from passion.networks.blocks import (
     normalise_and_activate,
 )
 from passion.networks.contract import Decoding, Encoding, ModalityList, PerModality, reorder_blocks
-from passion.networks.modalitywise import DecoderStage, ModalityWise, RowEncoding
+from passion.networks.modalitywise import DecoderStage, ModalityWise, Pairs, RowEncoding
 
 STAGES = 5
 REDUCTION = 2 ** (STAGES - 1)
@@ -31,7 +32,8 @@ class MMFormerEncoding(RowEncoding):
 
     Args:
         summands: what each row adds to the fused features of the four finest levels, shapes as `features`.
-        tokens: of one: (R, T, token_dim), after the modality's own transformer.
+        tokens: of two: tokens of the inter-modal transformer, after the modality's own one and with their positions,
+            (R, T, token_dim), and their queries, keys and values in its first block, (R, T, 3 token_dim).
     """
 
     summands: tuple[Tensor, ...]
@@ -92,7 +94,7 @@ class MMFormer(ModalityWise, PerModality):
         token_dim: width of a token.
         token_hidden: width of the feed-forward networks.
         heads: of the attention.
-        depth: transformer blocks in a row.
+        depth: transformer blocks in a row, at least 1.
         dropout: rate in the transformers.
         token_layout: how the inter-modal tokens are laid out for the bottleneck. "aligned" joins the M tokens of
             one place. "published" reads the modality-major sequence as if modalities came last, as the published
@@ -102,7 +104,7 @@ class MMFormer(ModalityWise, PerModality):
         unimodal_decoder: build the second decoder. Without it `decode_alone` answers with the fusion decoder.
 
     Raises:
-        InputError: a patch size, width or number of heads that does not fit.
+        InputError: a patch size, width, depth or number of heads that does not fit.
     """
 
     ENCODING = MMFormerEncoding
@@ -126,6 +128,8 @@ class MMFormer(ModalityWise, PerModality):
         super().__init__(
             modalities, classes, spatial_dims, width, patch_size, STAGES, PreNormConvolution, unimodal_decoder
         )
+        if depth < 1:
+            raise InputError(f"depth {depth}: must be at least 1")
         self.token_layout = token_layout
         self.grid = [size // REDUCTION for size in self.patch_size]
         deepest = width * REDUCTION
@@ -156,7 +160,12 @@ class MMFormer(ModalityWise, PerModality):
             fuse.summand(normalise_and_activate(level), modality)
             for fuse, level in zip(self.fusion_decoder.fusions, features[:-1], strict=True)
         ]
-        return features, summands, [tokens]
+        placed = tokens + self.positions[modality]
+        return features, summands, [placed, self._first.project(placed)]
+
+    @property
+    def _first(self) -> TransformerBlock:
+        return cast(TransformerBlock, self.inter[0])
 
     def decode(self, encoding: Encoding, case: Tensor, subset: Tensor) -> Decoding:
         """See `Segmenter.decode`."""
@@ -166,19 +175,29 @@ class MMFormer(ModalityWise, PerModality):
             fuse.total(summands, pairs.selection)
             for fuse, summands in zip(self.fusion_decoder.fusions, encoding.summands, strict=True)
         ]
-        tokens = encoding.tokens[0].new_zeros(len(case), *self.positions.shape)
-        tokens[pairs.answer, pairs.modality] = encoding.tokens[0][pairs.row]
-        out: Decoding = self.fusion_decoder(fused, self._mix_modalities(tokens))
+        out: Decoding = self.fusion_decoder(fused, self._mix_modalities(encoding, pairs, len(case)))
         return out
 
-    def _mix_modalities(self, tokens: Tensor) -> Tensor:
-        """Tokens (P, M, T, token_dim) -> the bottleneck (P, M 16 width, *space / 16)."""
-        answers, _, places, _ = tokens.shape
-        sequence = tokens.flatten(1, 2)
-        for block in self.inter:
+    def _mix_modalities(self, encoding: MMFormerEncoding, pairs: Pairs, answers: int) -> Tensor:
+        """What P answers see -> the bottleneck (P, M 16 width, *space / 16).
+
+        The tokens of a row, and those of an absent modality, are the same in every answer; so is what the first block
+        makes of each by itself.
+        """
+        rows, modalities = len(encoding.tokens[0]), self.modalities
+        absent = self.positions, self._first.project(self.positions)
+        which = torch.arange(rows, rows + modalities, device=pairs.row.device).repeat(answers, 1)
+        which[pairs.answer, pairs.modality] = pairs.row
+        sequence, projected = (
+            torch.cat(tokens).index_select(0, which.flatten()).view(answers, -1, tokens[0].shape[-1])
+            for tokens in zip(encoding.tokens, absent, strict=True)
+        )
+        sequence = self._first.mix(sequence, projected)
+        for block in self.inter[1:]:
             sequence = block(sequence + self.positions.flatten(0, 1))
+        sequence = sequence.view(answers, *self.positions.shape)
         if self.token_layout == "aligned":
-            sequence = sequence.view(tokens.shape).transpose(1, 2)
-        joined = sequence.reshape(answers, places, -1).transpose(1, 2)
+            sequence = sequence.transpose(1, 2)
+        joined = sequence.reshape(answers, math.prod(self.grid), -1).transpose(1, 2)
         out: Tensor = self.from_tokens(joined.reshape(answers, -1, *self.grid))
         return out

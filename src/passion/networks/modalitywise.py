@@ -67,7 +67,7 @@ class DecoderStage(nn.Module):
 
     def merge(self, lifted: Tensor, skip: Tensor) -> Tensor:
         """Twice (B, C, *space) -> (B, C, *space)."""
-        out: Tensor = self.out(self.join(torch.cat((skip, lifted), dim=1)))
+        out: Tensor = self.out(self.join(skip, lifted))
         return out
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
