@@ -285,7 +285,8 @@ class Window(Workload):
         super().__init__(machine)
         torch.manual_seed(0)
         self.precision = precision
-        self.network = build("mmformer", modalities=MODALITIES, classes=4, patch_size=PATCH).eval().to(machine.device)
+        built = build("mmformer", modalities=MODALITIES, classes=4, patch_size=PATCH)
+        self.network = built.eval().requires_grad_(False).to(machine.device)
         self.images = torch.randn(1, MODALITIES, *shape, device=machine.device)
 
     def work(self) -> object:

@@ -182,8 +182,15 @@ def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def double(x: Tensor) -> Tensor:
-    """Linear up-sampling to twice the extent of each axis."""
-    return upsample(x, [2 * extent for extent in x.shape[2:]])
+    """Linear up-sampling to twice the extent of each axis, with channels last where that is faster.
+
+    With channels last `F.interpolate` takes a third of the time that products take in fp32, but its gradient more.
+    """
+    size = [2 * extent for extent in x.shape[2:]]
+    if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32 or len(size) != 3:
+        return upsample(x, size)
+    channels_last = x.contiguous(memory_format=torch.channels_last_3d)
+    return F.interpolate(channels_last, size=size, mode="trilinear", align_corners=True)
 
 
 class TransformerBlock(nn.Module):
