@@ -104,6 +104,8 @@ def assemble(configuration: Configuration) -> Experiment:
     if settings.recompute:
         network.recompute_activations()
     augmentation = data.augmentation if data.augment else None
+    if settings.compile:
+        network.compile_parts(mode="reduce-overhead")
     patch_settings = PatchSettings(network.patch_size, data.crop, data.setting, augmentation, settings.seed)
     patches = TrainingPatches(prepared, presence, patch_settings)
     module = TrainingModule(network, objective, study, settings)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -116,6 +116,21 @@ class Segmenter(nn.Module, ABC):
             InputError: this network has no such way.
         """
         raise InputError(f"network {type(self).__name__}: has no way to recompute activations; leave the option out")
+
+    def compile_parts(self, backend: str = "inductor", **options: Any) -> None:
+        """Let `torch.compile` work on the parts whose course depends on the number of their rows alone.
+
+        Such a part is compiled once for each number of rows, and so for each count of present modalities; what picks
+        rows by presence stays outside. Names and values of parameters stay as they are.
+
+        Args:
+            backend: of `torch.compile`.
+            options: others of `torch.compile`, such as `mode`.
+
+        Raises:
+            InputError: this network has no such parts.
+        """
+        raise InputError(f"network {type(self).__name__}: has no parts to compile; leave the option out")
 
     @abstractmethod
     def encode(self, images: Tensor, present: Tensor) -> Encoding:

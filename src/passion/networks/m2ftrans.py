@@ -72,6 +72,7 @@ class M2FTrans(ModalityWise, PerModality):
     """
 
     ENCODING = M2FTransEncoding
+    PARTS = (*ModalityWise.PARTS, PostNormFusion)
     TINY: ClassVar = {"width": 2, "token_hidden": 16, "heads": 2, "depth": 2}
 
     def __init__(

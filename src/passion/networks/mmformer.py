@@ -108,6 +108,7 @@ class MMFormer(ModalityWise, PerModality):
     """
 
     ENCODING = MMFormerEncoding
+    PARTS = (*ModalityWise.PARTS, FusionDecoder, TransformerBlock)
     TINY: ClassVar = {"width": 4, "token_dim": 16, "token_hidden": 16, "heads": 2}
 
     def __init__(

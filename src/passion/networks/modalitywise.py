@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from passion.errors import InputError
 from passion.networks.blocks import Layer, PreNormConvolution, convolution, double
 from passion.networks.contract import Encoding, ModalityList, Segmenter
+
+COMPILATIONS = 4096
+"""How often PyTorch may compile the same code before it gives up."""
 
 
 class Encoder(nn.Module):
@@ -189,6 +192,17 @@ class ModalityWise(Segmenter):
         for layer in self.modules():
             if isinstance(layer, PreNormConvolution):
                 layer.recompute = True
+
+    PARTS: ClassVar[tuple[type[nn.Module], ...]] = (Encoder, UnimodalDecoder, PreNormConvolution)
+    """What `compile_parts` compiles; a part inside another is compiled with it."""
+
+    def compile_parts(self, backend: str = "inductor", **options: Any) -> None:
+        """See `Segmenter.compile_parts`."""
+        # Parts of one class share their code, and each shape of each of them is a compilation of it.
+        torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = COMPILATIONS
+        for part in self.modules():
+            if isinstance(part, self.PARTS):
+                part.compile(backend=backend, dynamic=False, **options)
 
     @abstractmethod
     def _encode_modality(self, image: Tensor, modality: int) -> tuple[Sequence[Tensor], ...]:

@@ -186,6 +186,7 @@ class RFNet(ModalityWise):
     """
 
     ENCODING = RFNetEncoding
+    PARTS = (*ModalityWise.PARTS, PostNormFusion)
     TINY: ClassVar = {"width": 4}
 
     def __init__(

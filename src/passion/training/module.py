@@ -40,6 +40,8 @@ class TrainingModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One step on a batch."""
+        if self.settings.compile:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         # Dropout follows from seed, step and process alone, so that resuming is exact.
         seeds = np.random.SeedSequence([self.settings.seed, self.global_step, self.global_rank])
         torch.manual_seed(int(seeds.generate_state(1)[0]))

@@ -16,6 +16,8 @@ class TrainingSettings:
         power: the learning rate of epoch e is learning_rate (1 - e / epochs)^power.
         precision: "32-true", or "bf16-mixed" for bf16 in the network; the losses are always computed in fp32.
         recompute: activation checkpointing: less memory for more time, the same results.
+        compile: compile encoders and decoders with `torch.compile`, on a GPU as CUDA graphs, one for each count of
+            present modalities; the first steps then take minutes.
         seed: of initial weights, order, patches, augmentation and dropout.
         validate_every: epochs between validations over all subsets; 0: never.
         preference_every: steps between measurements of relative preference where the objective does not measure
@@ -31,6 +33,7 @@ class TrainingSettings:
     power: float = 0.9
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     recompute: bool = False
+    compile: bool = False
     seed: int = 0
     validate_every: int = 10
     preference_every: int = 10

@@ -1,0 +1,47 @@
+"""Compiled parts answer as the network itself, and are compiled once for each count of modalities."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.utils import counters
+
+from passion.data.loading import Batch
+from passion.errors import InputError
+from passion.networks import Segmenter, build
+from passion.objectives import objective_class
+
+
+def step(network: Segmenter, present: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+    """Loss and gradients of PASSION on a batch of noise."""
+    torch.manual_seed(0)
+    images, target = torch.randn(1, 3, 32, 32), torch.randint(0, 3, (1, 32, 32))
+    network.zero_grad()
+    loss = objective_class("passion")(torch.ones(3))(network, Batch(images, present, present, target)).total
+    loss.backward()
+    return loss.detach(), [parameter.grad for parameter in network.parameters()]
+
+
+def test_compiled_parts_give_the_same_step() -> None:
+    torch.manual_seed(0)
+    network = build("rfnet", modalities=3, classes=3, spatial_dims=2, patch_size=32, width=4)
+    compiled = copy.deepcopy(network)
+    compiled.compile_parts(backend="aot_eager")
+    assert list(compiled.state_dict()) == list(network.state_dict())
+    counters.clear()
+    graphs = []
+    for pattern in ([True, True, False], [False, True, True]):
+        loss, gradients = step(network, torch.tensor([pattern]))
+        again, compiled_gradients = step(compiled, torch.tensor([pattern]))
+        torch.testing.assert_close(again, loss)
+        torch.testing.assert_close(compiled_gradients, gradients)
+        graphs.append(counters["stats"]["unique_graphs"])
+    assert graphs[0] > 0
+    assert graphs[1] == graphs[0], "two of three modalities are two, whichever they are"
+
+
+def test_a_network_without_parts_says_so() -> None:
+    network = build("early_fusion", modalities=2, classes=2, spatial_dims=2, patch_size=32)
+    with pytest.raises(InputError, match="compile"):
+        network.compile_parts()
