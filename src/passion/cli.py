@@ -301,7 +301,8 @@ def predict(
 
     settings = InferenceSettings(blend, mirror)
     found = predict_files(runs, images, out, checkpoint, device, settings, probabilities, resample)
-    say(f"{out}: segmented from {found.modalities}" + f", on the grid of {found.reference}" * bool(found.study.resample))
+    where = f", on the grid of {found.reference}" if found.study.resample else ""
+    say(f"{out}: segmented from {found.modalities}{where}")
 
 
 def report(runs: Sequence[Path], *, out: Path) -> None:

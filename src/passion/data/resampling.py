@@ -16,7 +16,7 @@ SPACING_TOLERANCE_MM = 1e-3
 """How far spacings of one grid may be apart along an axis: a quarter of a millimetre over 240 voxels."""
 
 DIRECTION_TOLERANCE_DEGREES = 0.1
-"""How far axes of one grid may be turned: the quaternions of a NIfTI header, float32, are wrong by up to 0.05."""
+"""How far axes of one grid may be turned: the quaternions of a NIfTI header, float32, are wrong by up to 0.07."""
 
 ORIGIN_TOLERANCE_MM = 1e-2
 """How far the centres of the first voxels of one grid may be apart."""
@@ -131,18 +131,21 @@ def resample(voxels: NDArray[Any], source: Grid, target: Grid, order: int, outsi
 
 
 def resample_image(voxels: NDArray[np.float32], source: Grid, target: Grid) -> NDArray[np.float32]:
-    """An image on another grid: linear interpolation, and 0 where its nearest voxel is 0 or there is none.
+    """An image on another grid, interpolated linearly among its voxels that are not 0.
 
-    0 is background: between it and tissue, interpolation would make a rim of values that no tissue has. Where
+    0 is background, no intensity: tissue does not fade into it, and a voxel half of which is background is 0. Where
     voxels of `target` are larger, the image is smoothed first, so that details too fine for them do not turn into
     false coarse ones: along each axis by the Gaussian that makes a voxel as wide as the new one (Cardoso et al.,
     *Scale factor point spread function matching*, MICCAI 2015).
     """
     scale = np.linalg.inv(source.affine[:3, :3]) @ target.affine[:3, :3]
     sigma = SIGMA_PER_VOXEL * np.sqrt(np.maximum(0, (scale**2).sum(1) - 1))
-    smooth = gaussian_filter(voxels, sigma, mode="nearest")
-    foreground = resample((voxels != 0).astype(np.uint8), source, target, order=0)
-    return np.where(foreground, resample(smooth, source, target, order=1), np.float32(0))
+
+    def moved(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return resample(gaussian_filter(values, sigma, mode="nearest"), source, target, order=1)
+
+    tissue = moved((voxels != 0).astype(np.float32))
+    return np.where(tissue >= 0.5, moved(voxels) / np.maximum(tissue, 0.5), np.float32(0))
 
 
 def resample_labels(labels: NDArray[np.uint8], source: Grid, target: Grid) -> NDArray[np.uint8]:
