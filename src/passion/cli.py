@@ -176,6 +176,7 @@ def prepare(
     layout: str | None = None,
     resample: str | None = None,
     spacing: str | None = None,
+    orientation: str | None = None,
     workers: int = 2,
 ) -> None:
     """Crop and normalise each modality of each case by itself and store it; a run that was stopped is continued.
@@ -187,6 +188,7 @@ def prepare(
         resample: modality whose grid all files of a case are brought to; several, such as t1c,flair, for cases without
             the first. Not given, the files of a case must share a grid.
         spacing: voxel size in mm to bring all cases to, along each axis, such as 1,1,none; none keeps a case's own.
+        orientation: sides that the voxel axes of all cases are turned to run to, such as LPS, to the left, back and up.
         workers: processes.
     """
     from passion.data.geometry import with_geometry, without_reference
@@ -195,7 +197,7 @@ def prepare(
     from passion.data.sources import read_study
 
     study, cases = read_study(raw, layout)
-    study = with_geometry(study, resample, spacing)
+    study = with_geometry(study, resample, spacing, orientation)
     check_every_modality_exists(study, cases, raw)
     done = prepare_study(study, cases, prepared, workers)
     say(f"{prepared}: {len(cases)} cases, {done} of them prepared now")

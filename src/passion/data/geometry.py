@@ -1,4 +1,4 @@
-"""What `--resample` and `--spacing` ask for."""
+"""What `--resample`, `--spacing` and `--orientation` ask for."""
 
 import math
 from collections.abc import Sequence
@@ -11,20 +11,34 @@ KEPT = ("none", "-")
 """What keeps an axis at the spacing that a case has."""
 
 
-def with_geometry(study: Study, resample: str | None, spacing: str | None = None) -> Study:
+SIDES = ({"L", "R"}, {"P", "A"}, {"I", "S"})
+"""Of which each voxel axis runs to one."""
+
+
+def with_geometry(
+    study: Study, resample: str | None, spacing: str | None = None, orientation: str | None = None
+) -> Study:
     """The study with its cases brought to another grid; what is not given stays as it is.
 
     Args:
         study: as its files say.
         resample: modalities in order of preference, such as `t1c,flair`.
         spacing: mm along each axis, such as `1,1,none`.
+        orientation: sides that the axes run to, such as `LPS`.
 
     Raises:
-        InputError: an unknown modality, or no spacing.
+        InputError: an unknown modality, no spacing, or no orientation.
     """
     if resample is not None:
         study = replace(study, resample=parse_resample(resample, study.modalities))
-    return study if spacing is None else replace(study, spacing_mm=parse_spacing(spacing))
+    if spacing is not None:
+        study = replace(study, spacing_mm=parse_spacing(spacing))
+    if orientation is not None:
+        sides = [sum(side in orientation for side in pair) for pair in SIDES]
+        if len(orientation) != 3 or sides != [1, 1, 1]:
+            raise InputError(f"--orientation {orientation}: give three sides, one each of L or R, P or A, I or S")
+        study = replace(study, orientation=orientation)
+    return study
 
 
 def parse_resample(text: str, modalities: Sequence[str]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class CaseInspection:
         modalities: those whose files are there.
         shape: of its grid.
         spacing_mm: of its grid.
+        orientation: of its grid, the sides that its axes run to.
         volumes_ml: of each class but the background.
         problems: what would stop a later step, one line each.
         remarks: what is worth knowing and stops nothing.
@@ -36,6 +37,7 @@ class CaseInspection:
     modalities: list[str]
     shape: list[int] = field(default_factory=list)
     spacing_mm: list[float] = field(default_factory=list)
+    orientation: str = ""
     volumes_ml: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -119,7 +121,7 @@ def _look_at_places(found: CaseInspection, volumes: Mapping[str, Volume], study:
     images = set(volumes) - {TARGET}
     reference = study.reference(images) if images else TARGET
     grid = volumes[reference].grid
-    found.shape, found.spacing_mm = list(grid.shape), list(grid.spacing_mm)
+    found.shape, found.spacing_mm, found.orientation = list(grid.shape), list(grid.spacing_mm), grid.orientation
     if not study.resample:
         _attempt(found, partial(check_same_grid, volumes))
         return

@@ -92,12 +92,13 @@ def prepare_case(case: Case, study: Study, out: Path) -> None:
 
 
 def study_grid(reference: Volume, study: Study) -> Grid:
-    """The grid that a case is brought to: that of `reference`, at the study's spacing.
+    """The grid that a case is brought to: that of `reference`, in the study's orientation and at its spacing.
 
     Raises:
         InputError: a spacing that makes far too many voxels, or less than one along an axis.
     """
     own = reference.grid
+    own = own.oriented(study.orientation) if study.orientation else own
     grid = own.at_spacing(study.spacing_mm)
     asked = f"{reference.path}: brought to a spacing of {' x '.join(f'{step:.3g}' for step in grid.spacing_mm)} mm"
     if np.prod(grid.shape, dtype=float) > MOST_VOXELS:
@@ -179,7 +180,8 @@ def _fingerprints(folder: Path, study: Study) -> dict[str, Mapping[str, list[int
     prepared = PreparedStudy.open(folder)
     if prepared.study == study:
         return {name: prepared.case(name).source for name in prepared.cases}
-    if replace(prepared.study, spacing_mm=study.spacing_mm, resample=study.resample) == study:
+    asked = {name: getattr(study, name) for name in ("resample", "spacing_mm", "orientation")}
+    if replace(prepared.study, **asked) == study:
         raise InputError(
             f"{folder}: was prepared with {prepared.study.geometry}, not with {study.geometry}; prepare it as it was, "
             "choose another folder, or remove this one"

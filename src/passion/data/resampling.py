@@ -8,6 +8,7 @@ from typing import Any
 import nibabel
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.orientations import aff2axcodes, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from nibabel.processing import resample_from_to
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, gaussian_filter
@@ -42,6 +43,11 @@ class Grid:
         """Distance of neighbouring voxels along each axis."""
         return tuple(float(step) for step in voxel_sizes(self.affine))
 
+    @property
+    def orientation(self) -> str:
+        """The side that each axis runs to, as nearly as one letter can say: LPS is to the left, back and up."""
+        return "".join(side or "?" for side in aff2axcodes(self.affine))
+
     def differences(self, other: "Grid") -> list[str]:
         """In which of shape, spacing, direction and origin, and by how much, this grid is not `other`.
 
@@ -61,6 +67,17 @@ class Grid:
     def alike(self, other: "Grid") -> bool:
         """Whether `other` is this grid, within the tolerances."""
         return not self.differences(other)
+
+    def oriented(self, orientation: str) -> "Grid":
+        """The same places with axes permuted and flipped, so that they run to the sides that `orientation` says.
+
+        >>> grid = Grid((4, 5, 6), np.diag([-2.0, 1.0, 9.0, 1.0])).oriented("SRA")
+        >>> grid.shape, grid.spacing_mm, grid.orientation
+        ((6, 4, 5), (9.0, 2.0, 1.0), 'SRA')
+        """
+        turn = ornt_transform(io_orientation(self.affine), axcodes2ornt(orientation))
+        shape = np.array(self.shape)[np.argsort(turn[:, 0])]
+        return Grid(tuple(shape.tolist()), self.affine @ inv_ornt_aff(turn, self.shape))
 
     def at_spacing(self, spacing_mm: Sequence[float | None]) -> "Grid":
         """The grid that covers the same space with voxels of another size; the last ones may reach beyond it.

@@ -41,6 +41,7 @@ class Study:
         spacing_mm: voxel size that cases are brought to along X, Y and Z; None keeps a case's own.
         resample: modalities whose grid a case's files are brought to, in order of preference; none: the files of a
             case must share a grid.
+        orientation: sides that the voxel axes of every case are turned to run to, such as LPS; None keeps a case's own.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Study:
     spatial_dims: int = 3
     spacing_mm: tuple[float | None, ...] = (None, None, None)
     resample: tuple[str, ...] = ()
+    orientation: str | None = None
 
     @property
     def codes(self) -> NDArray[np.int64]:
@@ -80,6 +82,7 @@ class Study:
         """What cases are brought to, for messages, as the options that say it."""
         spacing = ",".join("none" if step is None else f"{step:g}" for step in self.spacing_mm)
         asked = [f"--resample {','.join(self.resample)}"] * bool(self.resample)
+        asked += [f"--orientation {self.orientation}"] * bool(self.orientation)
         return " ".join([*asked, f"--spacing {spacing}"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,6 +109,7 @@ class Study:
             spatial_dims=value["spatial_dims"],
             spacing_mm=tuple(value["spacing_mm"]),
             resample=tuple(value.get("resample", ())),
+            orientation=value.get("orientation"),
         )
 
 

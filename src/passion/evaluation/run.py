@@ -84,8 +84,8 @@ def evaluate_run(
 
 
 def same_but_for_order(prepared: Study, trained: Study) -> bool:
-    """Whether a run can be scored on a study: order of modalities, slices or volumes, and resampling may differ."""
-    alike = replace(
-        prepared, spatial_dims=trained.spatial_dims, modalities=trained.modalities, resample=trained.resample
-    )
-    return alike == trained and set(prepared.modalities) == set(trained.modalities)
+    """Whether a run can be scored on a study: order of modalities, slices or volumes, and how files were brought to
+    one grid and orientation may differ.
+    """
+    free = {name: getattr(trained, name) for name in ("modalities", "spatial_dims", "resample", "orientation")}
+    return replace(prepared, **free) == trained and set(prepared.modalities) == set(trained.modalities)
