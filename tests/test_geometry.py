@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -165,7 +166,7 @@ def test_preparing_again_keeps_the_cases_and_never_mixes_grids(
     passion("prepare", raw, out, *OPTIONS, "--workers", 0)
     printed = capsys.readouterr().out
     assert "5 cases, 0 of them prepared now" in printed
-    assert "1 cases without t1c are on the grid of the first modality that they have" in printed
+    assert "cases without t1c: 1; they are on the grid of the first modality that they have" in printed
     for words in (OPTIONS[:2], OPTIONS[2:], OPTIONS[:4], ["--resample", "t1", *OPTIONS[2:]], []):
         line = refused(capsys, "prepare", raw, out, *words, "--workers", 0)
         assert "prepared: was prepared with --resample t1c --orientation LPS --spacing 1.15,1.15,none, not with" in line
@@ -276,6 +277,36 @@ def test_scores_are_those_on_the_label_files_grid(folder: Path) -> None:
         found = blob(there.clip(0, np.array(case.grid.shape) - 1)) > 0.5
         true = np.asarray(label.dataobj) == 1
         assert 2 * (found & true).sum() / (found.sum() + true.sum()) == pytest.approx(row.dice, abs=0.005)
+
+
+def test_a_run_is_scored_on_its_spacing_however_files_came_to_one_grid(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, run = folder / "raw/blobs.csv", tmp_path / "run"
+    run.mkdir()
+    for name in ("config.yaml", "checkpoints", "study.json", "split.csv"):
+        (run / name).symlink_to(folder / "run" / name)
+    passion("prepare", raw, tmp_path / "plain", "--resample", "t1c", "--workers", 0)
+    line = refused(capsys, "evaluate", run, "--prepared", tmp_path / "plain", "--device", "cpu")
+    assert line.endswith(
+        "plain: holds Blobs prepared with --resample t1c --spacing none,none,none, the run was trained on Blobs with "
+        "--resample t1c --orientation LPS --spacing 1.15,1.15,none; prepare it alike"
+    )
+    passion("prepare", raw, tmp_path / "other", "--resample", "t1", *OPTIONS[2:4], "--workers", 0)
+    passion("evaluate", run, "--prepared", tmp_path / "other", "--device", "cpu")
+    assert pd.read_csv(run / "evaluation/test-last/scores.csv")["dice"].min() > 0.9
+
+
+def test_what_was_begun_with_other_options_is_not_continued(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = tmp_path / ".prepared.partial"
+    shutil.copytree(folder / "prepared", begun)
+    words = ("prepare", folder / "raw/blobs.csv", tmp_path / "prepared", "--workers", 0)
+    assert f"{begun}: was prepared with --resample t1c" in refused(capsys, *words, "--resample", "t1")
+    passion(*words, *OPTIONS)
+    assert "0 of them prepared now" in capsys.readouterr().out
+    assert not begun.exists()
 
 
 def test_predict_needs_one_grid_or_a_reference(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

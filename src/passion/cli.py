@@ -203,7 +203,7 @@ def prepare(
     say(f"{prepared}: {len(cases)} cases, {done} of them prepared now")
     others = without_reference(study, cases)
     if others:
-        say(f"{len(others)} cases without {resample} are on the grid of the first modality that they have")
+        say(f"cases without {resample}: {len(others)}; they are on the grid of the first modality that they have")
 
 
 def train(configuration: "Configuration", *, out: Path, resume: bool = False) -> None:
