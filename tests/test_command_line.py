@@ -179,13 +179,13 @@ def unknown_label(raw: Path) -> str:
 def other_shape(raw: Path) -> str:
     voxels = np.asarray(nibabel.load(file_of(raw, "flair")).dataobj)
     rewrite(file_of(raw, "flair"), voxels[:-1])
-    return "differs from"
+    return "differs in shape (39, 40, 40) instead of (40, 40, 40); bring all to one grid with --resample t1"
 
 
 def other_affine(raw: Path) -> str:
     image = nibabel.load(file_of(raw, "flair"))
     rewrite(file_of(raw, "flair"), np.asarray(image.dataobj), image.affine + np.eye(4))
-    return "its affine differs"
+    return "is on another grid than t1, BraTS20_Training_001_t1.nii.gz: differs in "
 
 
 def not_a_number(raw: Path) -> str:

@@ -52,21 +52,25 @@ def phantom_heart(out: Path, *, cases: int = 25, seed: int = 0) -> None:
     say(f"{out}: {cases} cases")
 
 
-def inspect(raw: Path, *, layout: str | None = None, json: bool = False, workers: int = 2) -> int:
+def inspect(
+    raw: Path, *, layout: str | None = None, resample: str | None = None, json: bool = False, workers: int = 2
+) -> int:
     """Say what a raw study holds and every problem found in any file; exit code 2 when one would stop a later step.
 
     Args:
         raw: folder of the study, or CSV file that lists its cases.
         layout: name of the layout on disk, such as nnunet; found out by looking where it is not given.
+        resample: as for prepare: files of a case on different grids are then no problem.
         json: print JSON instead of tables.
         workers: processes that read.
     """
+    from passion.data.geometry import with_geometry
     from passion.data.inspection import inspect_study
     from passion.data.sources import read_study
     from passion.overview import print_inspection, print_json
 
     study, cases = read_study(raw, layout)
-    found = inspect_study(study, cases, raw, workers)
+    found = inspect_study(with_geometry(study, resample), cases, raw, workers)
     if json:
         print_json(found.to_dict())
     else:
@@ -165,23 +169,41 @@ def draw_missing(raw: Path, *, split: Path, rates: str, out: Path, layout: str |
     print_rates(asked.tolist(), drawn, out)
 
 
-def prepare(raw: Path, prepared: Path, *, layout: str | None = None, workers: int = 2) -> None:
+def prepare(
+    raw: Path,
+    prepared: Path,
+    *,
+    layout: str | None = None,
+    resample: str | None = None,
+    spacing: str | None = None,
+    orientation: str | None = None,
+    workers: int = 2,
+) -> None:
     """Crop and normalise each modality of each case by itself and store it; a run that was stopped is continued.
 
     Args:
         raw: folder of the study, or CSV file that lists its cases.
         prepared: folder to write.
         layout: name of the layout on disk, such as nnunet; found out by looking where it is not given.
+        resample: modality whose grid all files of a case are brought to; several, such as t1c,flair, for cases without
+            the first. Not given, the files of a case must share a grid.
+        spacing: voxel size in mm to bring all cases to, along each axis, such as 1,1,none; none keeps a case's own.
+        orientation: sides that the voxel axes of all cases are turned to run to, such as LPS, to the left, back and up.
         workers: processes.
     """
+    from passion.data.geometry import with_geometry, without_reference
     from passion.data.inspection import check_every_modality_exists
     from passion.data.prepare import prepare as prepare_study
     from passion.data.sources import read_study
 
     study, cases = read_study(raw, layout)
+    study = with_geometry(study, resample, spacing, orientation)
     check_every_modality_exists(study, cases, raw)
     done = prepare_study(study, cases, prepared, workers)
     say(f"{prepared}: {len(cases)} cases, {done} of them prepared now")
+    others = without_reference(study, cases)
+    if others:
+        say(f"cases without {resample}: {len(others)}; they are on the grid of the first modality that they have")
 
 
 def train(configuration: "Configuration", *, out: Path, resume: bool = False) -> None:
@@ -259,6 +281,7 @@ def predict(
     device: str = "auto",
     blend: Blend = "constant",
     mirror: bool = False,
+    resample: str | None = None,
     probabilities: Path | None = None,
 ) -> None:
     """Segment one case from whichever modalities are given.
@@ -271,14 +294,17 @@ def predict(
         device: auto, cpu, cuda, ...
         blend: how overlapping windows are averaged: constant, all alike, or gaussian, the middle counts most.
         mirror: average over all mirror images, which takes 8 times as long.
+        resample: modality whose grid the others are brought to and the result is on, or several, such as t1c,flair, of
+            which the first that is given counts; by default as the study was prepared that the run was trained on.
         probabilities: NIfTI file for the probabilities of the classes, which lie along the fourth axis.
     """
     from passion.inference import InferenceSettings
     from passion.prediction import predict_files
 
     settings = InferenceSettings(blend, mirror)
-    subset = predict_files(runs, images, out, checkpoint, device, settings, probabilities)
-    say(f"{out}: segmented from {subset}")
+    found = predict_files(runs, images, out, checkpoint, device, settings, probabilities, resample)
+    where = f", on the grid of {found.reference}" if found.study.resample else ""
+    say(f"{out}: segmented from {found.modalities}{where}")
 
 
 def report(runs: Sequence[Path], *, out: Path) -> None:

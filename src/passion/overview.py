@@ -37,11 +37,11 @@ def print_inspection(found: Inspection) -> None:
     ]
     _table(f"{found.study}: {total} cases", ["modality", "cases", "missing rate"], modalities)
     grids = Counter(
-        ("x".join(map(str, case.shape)), " x ".join(f"{step:.3g}" for step in case.spacing_mm))
+        ("x".join(map(str, case.shape)), " x ".join(f"{step:.3g}" for step in case.spacing_mm), case.orientation)
         for case in found.cases
         if case.shape
     )
-    _table("Grids", ["shape", "spacing in mm", "cases"], [(*grid, str(n)) for grid, n in grids.most_common()])
+    _table("Grids", ["shape", "spacing in mm", "axes", "cases"], [(*grid, str(n)) for grid, n in grids.most_common()])
     volumes: dict[str, list[float]] = {}
     for case in found.cases:
         for name, volume in case.volumes_ml.items():

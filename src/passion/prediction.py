@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from passion.data.prepare import at_grid, normalise, study_grid
+from passion.data.geometry import with_geometry
+from passion.data.prepare import image_on, normalise, study_grid
 from passion.data.resampling import Grid, resample
 from passion.data.store import Box, copy_overlap, put_back, union_of
 from passion.data.study import Study
@@ -30,6 +31,7 @@ class Segmentation:
     Args:
         labels: the study's label codes, (X, Y, Z) int16, on the grid of the input.
         modalities: that were given, joined by `+`.
+        reference: the one of them whose grid that is.
         study: names and codes of the classes.
         own_grid: of the input; its affine leads from voxel indices to mm.
         grid: that was computed on; the same where the study keeps a case's spacing.
@@ -39,6 +41,7 @@ class Segmentation:
 
     labels: NDArray[np.int16]
     modalities: str
+    reference: str
     study: Study
     own_grid: Grid
     grid: Grid
@@ -53,7 +56,12 @@ class Segmentation:
             copy_overlap(of_class, self.box, out, Box.whole(self.grid.shape))
         if self.grid is self.own_grid:
             return whole
-        return np.stack([resample(values, self.grid, self.own_grid, order=1) for values in whole])
+        return np.stack(
+            [
+                resample(values, self.grid, self.own_grid, order=1, outside=float(index == 0))
+                for index, values in enumerate(whole)
+            ]
+        )
 
 
 def predict(
@@ -63,6 +71,7 @@ def predict(
     checkpoint: CheckpointName = "last",
     device: str = "auto",
     settings: InferenceSettings = PUBLISHED,
+    resample: str | None = None,
 ) -> Segmentation:
     """Segment one case from whichever modalities are given.
 
@@ -73,6 +82,8 @@ def predict(
         checkpoint: "last" or "best".
         device: "auto", or a name that PyTorch knows.
         settings: how windows become an answer.
+        resample: modality whose grid the others are brought to and the result is on, or several in order of
+            preference, such as "t1c,flair"; None: as the study that was trained on was prepared.
 
     Raises:
         InputError: no modality or an unknown one, an image that cannot be used, images that do not fit, or runs of
@@ -81,17 +92,20 @@ def predict(
     where = choose_device(device)
     folders = [Path(run)] if isinstance(run, Path | str) else [Path(folder) for folder in run]
     runs = [load_run(folder, checkpoint, where) for folder in folders]
-    study = _common_study(runs, folders)
+    study = with_geometry(_common_study(runs, folders), resample)
     if not images:
         raise InputError(f"images: none is given; give at least one of {', '.join(study.modalities)}")
     unknown = [name for name in images if name not in study.modalities]
     if unknown:
         raise InputError(f"images: {unknown[0]!r} is no modality of the run; it has {', '.join(study.modalities)}")
     volumes = {name: _as_volume(name, image, affine) for name, image in images.items()}
-    check_same_grid(volumes)
-    own_grid = next(iter(volumes.values())).grid
-    grid = study_grid(own_grid, study)
-    prepared = {name: normalise(at_grid(volume.voxels, own_grid, grid, order=1)) for name, volume in volumes.items()}
+    if not study.resample:
+        check_same_grid(volumes)
+    reference = study.reference(images)
+    own_grid = volumes[reference].grid
+    grid = study_grid(volumes[reference], study)
+    own_grid = grid if own_grid.alike(grid) else own_grid
+    prepared = {name: normalise(image_on(grid, volume)) for name, volume in volumes.items()}
     whole = union_of([own for _, own in prepared.values()])
     box = seen_box(whole, runs[0].configuration.data.crop, runs[0].network.patch_size)
     stack = np.zeros((1, len(study.modalities), *box.shape), dtype=np.float32)
@@ -103,7 +117,8 @@ def predict(
     mean = torch.stack(answers).mean(0)
     classes = put_back(most_likely(mean[None, None])[0, 0].cpu().numpy(), box, grid, own_grid)
     labels = study.codes[classes].astype(np.int16)
-    return Segmentation(labels, subset_name(present[0], study), study, own_grid, grid, box, mean.cpu().numpy())
+    subset = subset_name(present[0], study)
+    return Segmentation(labels, subset, reference, study, own_grid, grid, box, mean.cpu().numpy())
 
 
 def _common_study(runs: Sequence[TrainedRun], folders: Sequence[Path]) -> Study:
@@ -132,10 +147,11 @@ def predict_files(
     device: str,
     settings: InferenceSettings = PUBLISHED,
     probabilities: Path | None = None,
-) -> str:
+    resample: str | None = None,
+) -> Segmentation:
     """Segment the case whose modalities are given and write it with the study's label codes.
 
-    The result has the shape, affine and header of the input.
+    The result has the shape, affine and header of the input, of several on different grids those of the reference.
 
     Args:
         runs: folders of runs, whose probabilities are averaged.
@@ -145,9 +161,10 @@ def predict_files(
         device: "auto", or a name that PyTorch knows.
         settings: how windows become an answer.
         probabilities: NIfTI file to write the classes' probabilities to, the classes along the fourth axis.
+        resample: as of `predict`.
 
     Returns:
-        Name of the subset that was given.
+        What was written.
 
     Raises:
         InputError: as `predict`, or a name that is no NIfTI file's.
@@ -158,12 +175,12 @@ def predict_files(
     for option, path in targets.items():
         if not path.name.endswith((".nii", ".nii.gz")):
             raise InputError(f"{option} {path}: must end in .nii or .nii.gz")
-    found = predict(runs, images, None, checkpoint, device, settings)
-    source = nibabel.load(next(iter(images.values())))
-    _write_like(source, found.labels, out)
+    found = predict(runs, images, None, checkpoint, device, settings, resample)
+    source = nibabel.load(images[found.reference])
+    _write_like(source, found.labels.reshape(source.shape), out)
     if probabilities:
         _write_like(source, np.moveaxis(found.probabilities(), 0, -1), probabilities)
-    return found.modalities
+    return found
 
 
 def _write_like(source: Any, voxels: NDArray[Any], path: Path) -> None:

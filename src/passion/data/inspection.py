@@ -1,6 +1,6 @@
 """A look at a raw study: what is there, what is missing, what is wrong."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from passion.data.prepare import image_on, share_lost
+from passion.data.store import TARGET
 from passion.data.study import Case, Study
 from passion.data.volumes import Volume, check_same_grid, read_image, read_labels
 from passion.errors import InputError
@@ -25,6 +27,7 @@ class CaseInspection:
         modalities: those whose files are there.
         shape: of its grid.
         spacing_mm: of its grid.
+        orientation: of its grid, the sides that its axes run to.
         volumes_ml: of each class but the background.
         problems: what would stop a later step, one line each.
         remarks: what is worth knowing and stops nothing.
@@ -34,6 +37,7 @@ class CaseInspection:
     modalities: list[str]
     shape: list[int] = field(default_factory=list)
     spacing_mm: list[float] = field(default_factory=list)
+    orientation: str = ""
     volumes_ml: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -75,18 +79,9 @@ class Inspection:
 def inspect_case(case: Case, study: Study) -> CaseInspection:
     """Open every file of a case and note every problem, not the first one only."""
     found = CaseInspection(case.name, list(case.images))
-
-    def attempt(action: Callable[[], Result]) -> Result | None:
-        try:
-            return action()
-        except InputError as error:
-            if str(error) not in found.problems:
-                found.problems.append(str(error))
-            return None
-
     volumes: dict[str, Volume] = {}
     for modality, image in case.images.items():
-        volume = attempt(partial(read_image, image))
+        volume = _attempt(found, partial(read_image, image))
         if volume is not None:
             volumes[modality] = volume
     if not case.images:
@@ -94,18 +89,53 @@ def inspect_case(case: Case, study: Study) -> CaseInspection:
     if case.target is None:
         found.remarks.append(f"case {case.name} has no label file; it can be predicted, not trained on or scored")
     else:
-        labelled = attempt(partial(read_labels, case.target, study))
+        labelled = _attempt(found, partial(read_labels, case.target, study))
         if labelled is not None:
-            volumes["target"], labels = labelled
-            voxel_ml = float(np.prod(volumes["target"].grid.spacing_mm)) / 1000
+            volumes[TARGET], labels = labelled
+            voxel_ml = float(np.prod(volumes[TARGET].grid.spacing_mm)) / 1000
             counts = np.bincount(labels.ravel(), minlength=len(study.classes)).tolist()
             names = list(study.classes)
             found.volumes_ml = dict(zip(names[1:], [count * voxel_ml for count in counts[1:]], strict=True))
     if volumes:
-        first = next(iter(volumes.values()))
-        found.shape, found.spacing_mm = list(first.voxels.shape), list(first.grid.spacing_mm)
-        attempt(partial(check_same_grid, volumes))
+        _look_at_places(found, volumes, study)
     return found
+
+
+def _attempt(found: CaseInspection, action: Callable[[], Result]) -> Result | None:
+    """What `action` gives; where it refuses, that is noted."""
+    try:
+        return action()
+    except InputError as error:
+        if str(error) not in found.problems:
+            found.problems.append(str(error))
+        return None
+
+
+def _look_at_places(found: CaseInspection, volumes: Mapping[str, Volume], study: Study) -> None:
+    """Where the files of a case are: whether on one grid, or what resampling would do to them."""
+    doubtful: dict[str, list[str]] = {}
+    for name, volume in volumes.items():
+        for doubt in volume.doubts:
+            doubtful.setdefault(doubt, []).append(name)
+    found.remarks += [f"case {found.name}, {', '.join(names)}: {doubt}" for doubt, names in doubtful.items()]
+    images = set(volumes) - {TARGET}
+    reference = study.reference(images) if images else TARGET
+    grid = volumes[reference].grid
+    found.shape, found.spacing_mm, found.orientation = list(grid.shape), list(grid.spacing_mm), grid.orientation
+    if not study.resample:
+        _attempt(found, partial(check_same_grid, volumes))
+        return
+    moved = {name: volume for name, volume in volumes.items() if not volume.grid.alike(grid)}
+    if moved:
+        found.remarks.append(f"case {found.name}: {', '.join(moved)} would be brought to the grid of {reference}")
+    for name in images & moved.keys():
+        _attempt(found, partial(image_on, grid, moved[name]))
+    if TARGET in moved:
+        lost = _attempt(found, partial(share_lost, grid, moved[TARGET]))
+        if lost:
+            found.remarks.append(
+                f"case {found.name}: {lost:.1%} of the labels are where {reference} has no voxels, out of its reach"
+            )
 
 
 def check_every_modality_exists(study: Study, cases: Sequence[Case], where: str | Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passion.data.resampling import Grid, resample
+from passion.data.resampling import Grid, resample, resample_image
 from passion.data.store import TARGET, Box, PreparedStudy, case_folder, write_case, write_study
 from passion.data.study import Case, Study
-from passion.data.volumes import read_case
+from passion.data.volumes import Volume, read_case
 from passion.errors import InputError
 from passion.parallel import map_each
+
+MOST_VOXELS = 2**30
+"""Of a case's grid, 4 GB a modality: more is taken for a slip in the spacing."""
+
+NOTHING_THERE = (
+    "nothing of it is in the field of view of the grid that its case is brought to; compare their places in a viewer, "
+    "and repair or remove the file"
+)
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> Box:
@@ -63,29 +72,70 @@ def prepare_case(case: Case, study: Study, out: Path) -> None:
     """Read, check, crop, normalise and store one case.
 
     Raises:
-        InputError: the case cannot be used (see `read_case`).
+        InputError: the case cannot be used (see `read_case`, `study_grid`, `image_on` and `share_lost`).
     """
     volumes = read_case(case, study)
-    own = volumes.grid
-    grid = study_grid(own, study)
+    grid = study_grid(volumes.reference, study)
     arrays: dict[str, tuple[NDArray[Any], Box]] = {
-        modality: normalise(at_grid(volume.voxels, own, grid, order=1)) for modality, volume in volumes.images.items()
+        modality: normalise(image_on(grid, volume)) for modality, volume in volumes.images.items()
     }
-    if volumes.labels is not None:
-        labels = at_grid(volumes.labels, own, grid, order=0)
+    own = (volumes.target or volumes.reference).grid
+    own = grid if own.alike(grid) else own
+    labels = volumes.labels
+    if labels is not None and volumes.target is not None:
+        if own is not grid:
+            share_lost(grid, volumes.target)
+            labels = resample(labels, own, grid, order=0)
         box = bounding_box(labels > 0)
         arrays[TARGET] = (labels[box.slices], box)
     write_case(out, case.name, arrays, own, grid, volumes.labels, fingerprint(case))
 
 
-def study_grid(own: Grid, study: Study) -> Grid:
-    """The grid that a case is brought to; its own where the study keeps a case's spacing."""
-    return own.at_spacing(study.spacing_mm) if any(study.spacing_mm) else own
+def study_grid(reference: Volume, study: Study) -> Grid:
+    """The grid that a case is brought to: that of `reference`, in the study's orientation and at its spacing.
+
+    Raises:
+        InputError: a spacing that makes far too many voxels, or less than one along an axis.
+    """
+    own = reference.grid
+    own = own.oriented(study.orientation) if study.orientation else own
+    grid = own.at_spacing(study.spacing_mm)
+    asked = f"{reference.path}: brought to a spacing of {' x '.join(f'{step:.3g}' for step in grid.spacing_mm)} mm"
+    if np.prod(grid.shape, dtype=float) > MOST_VOXELS:
+        raise InputError(f"{asked}, it would have {' x '.join(map(str, grid.shape))} voxels; give a coarser --spacing")
+    for axis, extent, old, new in zip("XYZ", own.shape, own.spacing_mm, grid.spacing_mm, strict=True):
+        if new > max(old, extent * old):
+            raise InputError(
+                f"{asked}, its {extent * old:.3g} mm along {axis} would not fill a voxel; give a finer --spacing"
+            )
+    return own if grid.alike(own) else grid
 
 
-def at_grid(voxels: NDArray[Any], own: Grid, grid: Grid, order: int) -> NDArray[Any]:
-    """Voxels on `grid`; themselves where that is their own."""
-    return voxels if grid is own else resample(voxels, own, grid, order)
+def image_on(grid: Grid, volume: Volume) -> NDArray[np.float32]:
+    """The voxels of a modality on `grid`; themselves where that is their own.
+
+    Raises:
+        InputError: nothing of it is there.
+    """
+    if volume.grid.alike(grid):
+        return volume.voxels
+    moved = resample_image(volume.voxels, volume.grid, grid)
+    if not moved.any():
+        raise InputError(f"{volume.path}: {NOTHING_THERE}")
+    return moved
+
+
+def share_lost(grid: Grid, target: Volume) -> float:
+    """Of the labelled voxels of a case, the share outside of the field of view of `grid`; 0 where there are none.
+
+    Raises:
+        InputError: all are outside.
+    """
+    labelled = target.voxels != 0
+    lost = int((labelled & target.grid.outside(grid)).sum())
+    if lost and lost == labelled.sum():
+        raise InputError(f"{target.path}: {NOTHING_THERE}")
+    return lost / max(1, int(labelled.sum()))
 
 
 def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int) -> int:
@@ -104,7 +154,7 @@ def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int) -> int
         How many cases were prepared, not counting those kept.
 
     Raises:
-        InputError: any case cannot be used, or `out` holds something else.
+        InputError: any case cannot be used, or `out` holds another study or this one on other grids.
     """
     done = _fingerprints(out, study)
     beside = out.with_name(f".{out.name}.partial")
@@ -128,9 +178,15 @@ def _fingerprints(folder: Path, study: Study) -> dict[str, Mapping[str, list[int
     if folder.is_dir() and not any(folder.iterdir()):
         return {}
     prepared = PreparedStudy.open(folder)
-    if prepared.study != study:
-        raise InputError(f"{folder}: holds another study, {prepared.study.name}; choose another folder")
-    return {name: prepared.case(name).source for name in prepared.cases}
+    if prepared.study == study:
+        return {name: prepared.case(name).source for name in prepared.cases}
+    asked = {name: getattr(study, name) for name in ("resample", "spacing_mm", "orientation")}
+    if replace(prepared.study, **asked) == study:
+        raise InputError(
+            f"{folder}: was prepared with {prepared.study.geometry}, not with {study.geometry}; prepare it as it was, "
+            "choose another folder, or remove this one"
+        )
+    raise InputError(f"{folder}: holds another study, {prepared.study.name}; choose another folder")
 
 
 def _move(beside: Path, out: Path) -> None:

@@ -4,7 +4,7 @@
     PREPARED/cases/NAME/case.json       grids, boxes, what the source files were
     PREPARED/cases/NAME/MODALITY.npy    float32, cropped to the modality's own foreground
     PREPARED/cases/NAME/target.npy      uint8 class indices, cropped to what is not background
-    PREPARED/cases/NAME/reference.npy   the same on the case's own grid, where the study's spacing is another
+    PREPARED/cases/NAME/reference.npy   the same, whole, on the label file's own grid, where that is another
 
 An absent modality has no file, so nothing of it can leak.
 """
@@ -93,7 +93,8 @@ class PreparedCase:
         folder: where it is stored.
         name: of the case.
         grid: that the arrays are cropped from, at the study's spacing.
-        own_grid: that the files are on; the same where the study keeps a case's spacing.
+        own_grid: that predictions are scored on: of the label file, or without one of the files; the same object
+            where the case was not brought to another.
         boxes: foreground of each modality that is there.
         target_box: box of what is not background; None without a target.
         source: size and time of change of the files that it was made from.
@@ -127,11 +128,11 @@ class PreparedCase:
 
     @property
     def resampled(self) -> bool:
-        """Whether the arrays are on another grid than the files."""
+        """Whether the arrays are on another grid than predictions are scored on."""
         return self.grid is not self.own_grid
 
     def read_reference(self) -> NDArray[np.uint8]:
-        """Class indices on the files' grid, as they stand in the label file.
+        """Class indices on the label file's grid, as they stand there.
 
         Raises:
             InputError: the case has no target.
@@ -141,7 +142,7 @@ class PreparedCase:
         return self.read_target(Box.whole(self.grid.shape))
 
     def to_own_grid(self, labels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
-        """Predicted class indices of `box` on the files' grid; background outside the box."""
+        """Predicted class indices of `box` on the grid of `read_reference`; background outside the box."""
         return put_back(labels, box, self.grid, self.own_grid)
 
     def _read(self, name: str, box: Box, window: Box, dtype: Any) -> NDArray[Any]:
@@ -234,9 +235,9 @@ def write_case(
         root: of the prepared study.
         name: of the case.
         arrays: cropped images by modality, and the target as `TARGET`; each with its box.
-        own_grid: of the files.
-        grid: of the arrays; the same object where they were not resampled.
-        reference: labels on the files' grid.
+        own_grid: of the label file, or without one of the files.
+        grid: of the arrays; the same object where that is `own_grid`.
+        reference: labels on `own_grid`.
         source: see `PreparedCase`.
     """
     with replacing_folder(case_folder(root, name)) as folder:

@@ -1,7 +1,7 @@
 """What a study is: its modalities, classes and regions; and what a case is: files on disk."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ class Study:
         regions: what is scored, by name.
         spatial_dims: 3 for volumes, 2 for slices, which are taken along the last axis.
         spacing_mm: voxel size that cases are brought to along X, Y and Z; None keeps a case's own.
+        resample: modalities whose grid a case's files are brought to, in order of preference; none: the files of a
+            case must share a grid.
+        orientation: sides that the voxel axes of every case are turned to run to, such as LPS; None keeps a case's own.
     """
 
     name: str
@@ -47,6 +50,8 @@ class Study:
     regions: Mapping[str, Region]
     spatial_dims: int = 3
     spacing_mm: tuple[float | None, ...] = (None, None, None)
+    resample: tuple[str, ...] = ()
+    orientation: str | None = None
 
     @property
     def codes(self) -> NDArray[np.int64]:
@@ -62,6 +67,23 @@ class Study:
         """Indices of the classes that `region` unites."""
         names = list(self.classes)
         return [names.index(name) for name in self.regions[region].classes]
+
+    def reference(self, modalities: Collection[str]) -> str:
+        """Whose grid a case with `modalities`, at least one, is brought to: the most preferred, or else the first.
+
+        >>> from passion.data.sources.brats import BRATS2020
+        >>> BRATS2020.reference(["t2", "t1c"])
+        't1c'
+        """
+        return next(name for name in (*self.resample, *self.modalities) if name in modalities)
+
+    @property
+    def geometry(self) -> str:
+        """What cases are brought to, for messages, as the options that say it."""
+        spacing = ",".join("none" if step is None else f"{step:g}" for step in self.spacing_mm)
+        asked = [f"--resample {','.join(self.resample)}"] * bool(self.resample)
+        asked += [f"--orientation {self.orientation}"] * bool(self.orientation)
+        return " ".join([*asked, f"--spacing {spacing}"])
 
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON can hold; `from_dict` reads it back."""
@@ -86,6 +108,8 @@ class Study:
             regions=regions,
             spatial_dims=value["spatial_dims"],
             spacing_mm=tuple(value["spacing_mm"]),
+            resample=tuple(value.get("resample", ())),
+            orientation=value.get("orientation"),
         )
 
 

@@ -13,12 +13,10 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from passion.data.headers import doubts, is_usable
 from passion.data.resampling import Grid
 from passion.data.study import Case, Channel, Study
 from passion.errors import InputError
-
-AFFINE_TOLERANCE_MM = 1e-2
-"""How far the affines of a case's files may be apart."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,13 @@ class Volume:
         path: of the file.
         voxels: (X, Y, Z) float32.
         affine: (4, 4), voxel indices to mm.
+        doubts: what is doubtful about its place, see `passion.data.headers`.
     """
 
     path: Path
     voxels: NDArray[np.float32]
     affine: NDArray[np.float64]
+    doubts: tuple[str, ...] = ()
 
     @property
     def grid(self) -> Grid:
@@ -45,7 +45,7 @@ def read_volume(path: Path) -> Volume:
     """Read a 3D NIfTI file (a trailing axis of 1 is dropped).
 
     Raises:
-        InputError: missing, unreadable or corrupt, not 3D, or with voxels that are not finite.
+        InputError: missing, unreadable or corrupt, not 3D, or with voxels that are not finite or nowhere.
     """
     with _reading(path):
         image = nibabel.load(path)
@@ -54,14 +54,15 @@ def read_volume(path: Path) -> Volume:
         voxels = voxels[..., 0]
     if voxels.ndim != 3:
         raise InputError(f"{path}: has shape {voxels.shape}, expected a 3D volume; split it into one file a modality")
-    return _finite(Volume(path, voxels, np.asarray(image.affine, dtype=np.float64)))
+    return _usable(Volume(path, voxels, np.asarray(image.affine, dtype=np.float64), doubts(image)))
 
 
 def read_channel(channel: Channel) -> Volume:
     """Read one volume of a 4D NIfTI file, and no other.
 
     Raises:
-        InputError: missing, unreadable or corrupt, not of `channel.count` volumes, or with voxels that are not finite.
+        InputError: missing, unreadable or corrupt, not of `channel.count` volumes, or with voxels that are not finite
+            or nowhere.
     """
     path = channel.path
     with _reading(path):
@@ -73,7 +74,7 @@ def read_channel(channel: Channel) -> Volume:
         )
     with _reading(path):
         voxels = np.asarray(image.dataobj[..., channel.index], dtype=np.float32)
-    return _finite(Volume(path, voxels, np.asarray(image.affine, dtype=np.float64)))
+    return _usable(Volume(path, voxels, np.asarray(image.affine, dtype=np.float64), doubts(image)))
 
 
 @contextmanager
@@ -88,7 +89,9 @@ def _reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read as NIfTI ({reason}); get the file again") from error
 
 
-def _finite(volume: Volume) -> Volume:
+def _usable(volume: Volume) -> Volume:
+    if not is_usable(volume.affine):
+        raise InputError(f"{volume.path}: its affine puts all voxels into one plane or nowhere; repair the header")
     count = int((~np.isfinite(volume.voxels)).sum())
     if count:
         raise InputError(f"{volume.path}: {count} voxels are NaN or infinite; repair the file or remove it")
@@ -133,23 +136,21 @@ def read_labels(path: Path, study: Study) -> tuple[Volume, NDArray[np.uint8]]:
 
 
 def check_same_grid(volumes: Mapping[str, Volume]) -> None:
-    """Refuse files of a case that are not on one grid.
+    """Refuse files of a case that are not on one grid, within the tolerances of `passion.data.resampling`.
+
+    Args:
+        volumes: by modality; the labels as "target".
 
     Raises:
-        InputError: naming the first file that differs from the first one.
+        InputError: naming the first file that differs from the first one, in what, and by how much.
     """
-    first, *others = volumes.values()
-    for volume in others:
-        remedy = f"resample it to {first.path.name}"
-        if volume.voxels.shape != first.voxels.shape:
+    (modality, first), *others = volumes.items()
+    for _, volume in others:
+        differences = volume.grid.differences(first.grid)
+        if differences:
             raise InputError(
-                f"{volume.path}: shape {volume.voxels.shape} differs from {first.voxels.shape} of "
-                f"{first.path.name}; {remedy}"
-            )
-        distance_mm = np.abs(volume.affine - first.affine).max()
-        if distance_mm > AFFINE_TOLERANCE_MM:
-            raise InputError(
-                f"{volume.path}: its affine differs from that of {first.path.name} by {distance_mm:.3g}; {remedy}"
+                f"{volume.path}: is on another grid than {modality}, {first.path.name}: differs in "
+                f"{', '.join(differences)}; bring all to one grid with --resample {modality}"
             )
 
 
@@ -159,16 +160,15 @@ class CaseVolumes:
 
     Args:
         images: by modality; only those that are there.
-        labels: class indices (X, Y, Z), None where the case has no label file.
+        reference: the one of them whose grid the case is brought to; without `Study.resample` all are on it.
+        target: the label file, None where the case has none.
+        labels: its class indices (X, Y, Z).
     """
 
     images: Mapping[str, Volume]
+    reference: Volume
+    target: Volume | None
     labels: NDArray[np.uint8] | None
-
-    @property
-    def grid(self) -> Grid:
-        """Of all of the images."""
-        return next(iter(self.images.values())).grid
 
 
 def read_case(case: Case, study: Study) -> CaseVolumes:
@@ -181,9 +181,8 @@ def read_case(case: Case, study: Study) -> CaseVolumes:
         where = case.target.parent if case.target else case.name
         raise InputError(f"{where}: case {case.name} has no modality at all; add a file or remove the case")
     images = {modality: read_image(path) for modality, path in case.images.items()}
-    if case.target is None:
-        check_same_grid(images)
-        return CaseVolumes(images, None)
-    target, labels = read_labels(case.target, study)
-    check_same_grid({**images, "target": target})
-    return CaseVolumes(images, labels)
+    reference = images[study.reference(images)]
+    target, labels = read_labels(case.target, study) if case.target else (None, None)
+    if not study.resample:
+        check_same_grid(images if target is None else {**images, "target": target})
+    return CaseVolumes(images, reference, target, labels)

@@ -57,7 +57,10 @@ def evaluate_run(
     trained = load_run(run, checkpoint, where)
     study = PreparedStudy.open(prepared or trained.configuration.data.prepared)
     if not same_but_for_order(study.study, trained.study):
-        raise InputError(f"{study.folder}: holds {study.study.name}, the run was trained on {trained.study.name}")
+        raise InputError(
+            f"{study.folder}: holds {study.study.name} prepared with {study.study.geometry}, the run was trained on "
+            f"{trained.study.name} with {trained.study.geometry}; prepare it alike"
+        )
     names = read_split(split or run / "split.csv", study.cases)[part]
     crop = trained.configuration.data.crop
     cases = WholeCases(study, names, trained.study.modalities, crop, trained.network.patch_size)
@@ -81,6 +84,8 @@ def evaluate_run(
 
 
 def same_but_for_order(prepared: Study, trained: Study) -> bool:
-    """Whether a run can be scored on a study: order of the modalities and slices or volumes may differ."""
-    alike = replace(prepared, spatial_dims=trained.spatial_dims, modalities=trained.modalities)
-    return alike == trained and set(prepared.modalities) == set(trained.modalities)
+    """Whether a run can be scored on a study: order of modalities, slices or volumes, and how files were brought to
+    one grid and orientation may differ.
+    """
+    free = {name: getattr(trained, name) for name in ("modalities", "spatial_dims", "resample", "orientation")}
+    return replace(prepared, **free) == trained and set(prepared.modalities) == set(trained.modalities)
