@@ -25,11 +25,12 @@ def paper_table(number: Literal[1, 2, 3]) -> pd.DataFrame:
 
         - table: `number`;
         - dataset: BraTS2020 or MyoPS2020;
-        - setting: `pdt` (perfect data training), `idt` at the one choice of rates of Tables 2 and 3, and in Table 1 the
-          paper's small, medium and large rate in the order of its modalities, such as `s-m-l`;
+        - setting: PDT, perfect data; otherwise in Table 1 the order of the small, medium and large rate, such as (s,m,l),
+          in Table 2 the rates, in Table 3 IDT;
         - rates: missing rate of each modality, as `passion draw-missing --rates` takes them;
-        - network, method: as `--network.name` and `--objective.name` call them; Table 2's methods are called as the
-          files of `configs/table2`;
+        - network: as `--network.name` calls it;
+        - method: Baseline, +ModDrop, +PMR or +PASSION; in Table 2 the components that are added to the baseline,
+          +pixel+semantic+delta being PASSION without beta;
         - subset: modalities joined by `+`, or `average`;
         - region: WT, TC, ET; LVB, RVB, MYO; or `average`;
         - metric: `dice`, in %, or `hd`, in mm (see `COLUMN_OF`);
@@ -40,7 +41,7 @@ def paper_table(number: Literal[1, 2, 3]) -> pd.DataFrame:
     Missing Rates", ACM MM 2024.
 
     >>> table = paper_table(3).set_index(["setting", "network", "method", "subset", "region"])
-    >>> float(table.loc[("idt", "mmformer", "passion", "average", "WT"), "value"])
+    >>> float(table.loc[("IDT", "mmformer", "+PASSION", "average", "WT"), "value"])
     83.91
     """
     path = files("passion.report").joinpath("paper_tables", f"table{number}.csv")
