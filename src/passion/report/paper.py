@@ -25,8 +25,8 @@ def paper_table(number: Literal[1, 2, 3]) -> pd.DataFrame:
 
         - table: `number`;
         - dataset: BraTS2020 or MyoPS2020;
-        - setting: PDT, perfect data; otherwise in Table 1 the order of the small, medium and large rate, such as (s,m,l),
-          in Table 2 the rates, in Table 3 IDT;
+        - setting: PDT, perfect data; otherwise in Table 1 the order of the small, medium and large rate, such as
+          (s,m,l), in Table 2 the rates, in Table 3 IDT;
         - rates: missing rate of each modality, as `passion draw-missing --rates` takes them;
         - network: as `--network.name` calls it;
         - method: Baseline, +ModDrop, +PMR or +PASSION; in Table 2 the components that are added to the baseline,

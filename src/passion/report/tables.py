@@ -56,6 +56,20 @@ METRICS = {
         "HD as the authors' code has it: 1 mm where exactly one mask is empty, which flatters empty "
         "predictions. Only for a comparison with published numbers.",
     ),
+    "surface_dice": Metric(
+        "Surface DSC [%]",
+        100.0,
+        True,
+        "Share of the border voxels of prediction and reference that lie within the tolerance of the other's border; "
+        "100 where both masks are empty, 0 where one is.",
+    ),
+    "lesion_dice": Metric(
+        "Lesion DSC [%]",
+        100.0,
+        True,
+        "Mean Dice of the reference's lesions, in which each predicted one that is not there counts as 0 (BraTS 2023); "
+        "100 where there is neither.",
+    ),
 }
 
 
@@ -125,6 +139,42 @@ def format_value(value: float) -> str:
     ('70.71', '—')
     """
     return NOTHING if np.isnan(value) else f"{value:.2f}"
+
+
+def format_interval(value: float, low: float, high: float) -> str:
+    """A number with its interval; where it has none, that is seen.
+
+    >>> format_interval(51.234, 48.0, 54.06), format_interval(51.234, float("nan"), float("nan"))
+    ('51.2 [48.0, 54.1]', '51.2 [—]')
+    """
+    return _with_interval(value, low, high, "")
+
+
+def format_difference(value: float, low: float, high: float) -> str:
+    """As `format_interval`, with signs.
+
+    >>> format_difference(1.26, -0.5, 3.0)
+    '+1.3 [-0.5, +3.0]'
+    """
+    return _with_interval(value, low, high, "+")
+
+
+def _with_interval(value: float, low: float, high: float, sign: str) -> str:
+    if np.isnan(value):
+        return NOTHING
+    inside = NOTHING if np.isnan(low) else f"{low:{sign}.1f}, {high:{sign}.1f}"
+    return f"{value:{sign}.1f} [{inside}]"
+
+
+def format_p(p: float) -> str:
+    """Three decimals, or that it is smaller.
+
+    >>> format_p(0.0312), format_p(0.00001), format_p(float("nan"))
+    ('0.031', '<0.001', '—')
+    """
+    if np.isnan(p):
+        return NOTHING
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def print_table(table: pd.DataFrame, title: str, study: Study | None = None, console: Console | None = None) -> None:
