@@ -222,4 +222,4 @@ def check_tolerance(tolerance_mm: float) -> None:
         InputError: negative, infinite or NaN.
     """
     if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
-        raise InputError(f"the tolerance of the surface Dice is {tolerance_mm}: give 0 or a positive number of mm")
+        raise InputError(f"tolerance {tolerance_mm}: is no distance; give 0 or a positive number of mm")
