@@ -147,5 +147,12 @@ def test_what_cannot_be_compared_is_refused(two: list[Run]) -> None:
         paired_differences(base, "method", "best")
     with pytest.raises(InputError, match="seed 0, case 001, subset t1, region WT is scored twice"):
         cell_means(pd.concat([base, base]), ["method"])
-    with pytest.raises(InputError, match="base and better have no case and seed in common"):
-        paired_differences(pd.concat([base.assign(seed=0), shifted(base, 0.1, seed=1)]), "method", "base")
+
+
+def test_what_shares_no_mask_has_no_row(two: list[Run]) -> None:
+    """A seed that is not trained yet, and a cell that the reference is not in."""
+    base = two[0].scores.assign(method="base", seed=0, setting="a")
+    scores = pd.concat([base, shifted(base, 0.1, seed=1), shifted(base, 0.1).assign(setting="b")])
+    assert paired_differences(scores, "method", "base", ["setting"]).empty
+    found = paired_differences(pd.concat([scores, shifted(base, 0.1)]), "method", "base", ["setting"], bootstrap=FEW)
+    assert found[["setting", "method", "n_seeds"]].to_numpy().tolist() == [["a", "better", 1]]

@@ -97,7 +97,7 @@ def _overlaps(
         nothing = np.zeros(0, dtype=np.int32)
         return nothing, nothing, np.zeros(0, dtype=bool)
     box = joint_box(prediction)
-    voxels = prediction[box]
+    voxels = np.ascontiguousarray(prediction[box])
     return _components(voxels)[voxels], lesions.neighbourhood[box][voxels], lesions.mask[box][voxels]
 
 

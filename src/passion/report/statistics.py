@@ -105,10 +105,10 @@ def paired_differences(
 
     Returns:
         A row a cell and value of `between` other than `reference`, in order of appearance: `by`, `between`,
-        mean_reference, mean, difference, low, high, p, p_holm, n_cases, n_seeds.
+        mean_reference, mean, difference, low, high, p, p_holm, n_cases, n_seeds. No row where the two share no mask.
 
     Raises:
-        InputError: `reference` is not there, a mask was scored twice, or two that are compared share no mask.
+        InputError: `reference` is not there, or a mask was scored twice.
     """
     there = list(scores[between].unique())
     if reference not in there:
@@ -118,9 +118,8 @@ def paired_differences(
         first = _once(cell[cell[between] == reference], metric)
         for name, other in cell[cell[between] != reference].groupby(between, sort=False):
             pairs = first.merge(_once(other, metric), on=ONE, suffixes=("_reference", ""))
-            if pairs.empty:
-                raise InputError(f"{reference} and {name} have no case and seed in common; score both on the same")
-            rows.append({**key, between: name, **_difference(pairs, metric, frequencies, bootstrap)})
+            if not pairs.empty:
+                rows.append({**key, between: name, **_difference(pairs, metric, frequencies, bootstrap)})
     columns = [*by, between, "mean_reference", "mean", "difference", "low", "high", "p", "n_cases", "n_seeds"]
     table = pd.DataFrame(rows, columns=columns)
     table.insert(columns.index("p") + 1, "p_holm", holm(table["p"].to_numpy(dtype=float)))
