@@ -34,7 +34,8 @@ from passion.data.augment import AugmentationSettings
 from passion.data.loading import Batch, PatchSettings, TrainingPatches, training_loader
 from passion.data.sources.brats import BRATS2020
 from passion.data.store import PreparedStudy
-from passion.evaluation.metrics import score, surface_scores
+from passion.evaluation.metrics import surface_scores
+from passion.evaluation.scoring import region_truth, score
 from passion.inference import segment
 from passion.missingness import Presence
 from passion.networks import all_subsets, build
@@ -322,10 +323,11 @@ class Case(Window):
     def work(self) -> object:
         """See `Workload`; a network that is not trained finds no tumour, so what is scored is not what it answers."""
         answers = super().work()
-        for _ in range(2**MODALITIES - 1):
-            for name, region in BRATS2020.regions.items():
-                classes = BRATS2020.region_classes(name)
-                score(self.prediction, self.reference, classes, region.minimum_mm3, (1.0, 1.0, 1.0))
+        for name, region in BRATS2020.regions.items():
+            classes = BRATS2020.region_classes(name)
+            truth = region_truth(self.reference, classes, region.minimum_mm3, (1.0, 1.0, 1.0))
+            for _ in range(2**MODALITIES - 1):
+                score(self.prediction, truth)
         return answers
 
     def limit(self) -> float:

@@ -97,6 +97,49 @@ def test_predict_in_python_refuses(trained: Path, raw: Path) -> None:
             predict(trained, images, device="cpu")
 
 
+def test_scores_have_surface_and_lesion_wise_dice(trained: Path) -> None:
+    scores = pd.read_csv(trained / "evaluation/test-last/scores.csv")
+    assert list(scores)[3:9] == ["dice", "hd95", "hd95_pooled", "hd95_reference", "surface_dice", "lesion_dice"]
+    for column in ("surface_dice", "lesion_dice"):
+        assert scores[column].between(0, 1).all()
+    settings = json.loads((trained / "evaluation/test-last/settings.json").read_text())
+    assert settings["surface_tolerance"] == 1.0
+
+
+def test_the_tolerance_is_a_distance(trained: Path, tmp_path: Path, capsys) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    before = pd.read_csv(run / "evaluation/test-last/scores.csv")
+    assert "tolerance -1.0" in refused(capsys, "evaluate", run, "--device", "cpu", "--tolerance", -1)
+    pd.testing.assert_frame_equal(pd.read_csv(run / "evaluation/test-last/scores.csv"), before)
+    passion("evaluate", run, "--device", "cpu", "--tolerance", 200)
+    after = pd.read_csv(run / "evaluation/test-last/scores.csv")
+    pd.testing.assert_frame_equal(after.drop(columns="surface_dice"), before.drop(columns="surface_dice"))
+    both = ~(after["prediction_empty"] | after["reference_empty"])
+    assert (after.loc[both, "surface_dice"] == 1).all()
+    text = capsys.readouterr().out
+    assert text.count("Weighted") == 3
+    assert "by the share of training cases" in text
+
+
+def test_a_run_is_compared_with_another(trained: Path, tmp_path: Path, capsys) -> None:
+    other = shutil.copytree(trained, tmp_path / "other")
+    config = (other / "config.yaml").read_text()
+    (other / "config.yaml").write_text(config.replace("epochs: 2", "epochs: 3"))
+    scores = pd.read_csv(other / "evaluation/test-last/scores.csv")
+    better = scores.assign(dice=(scores["dice"] + 0.05).clip(upper=1))
+    better.to_csv(other / "evaluation/test-last/scores.csv", index=False)
+    passion("compare", trained, other, "-o", tmp_path / "differences.csv")
+    text = capsys.readouterr().out
+    assert "DSC [%]: difference to run" in text
+    assert "HD [mm]: difference to run" in text
+    written = pd.read_csv(tmp_path / "differences.csv").set_index(["metric", "region"])
+    expected = 100 * (better["dice"] - scores["dice"]).mean()
+    assert written.loc[("dice", "Avg."), "difference"] == pytest.approx(expected)
+    assert written.loc[("hd95_pooled", "Avg."), "difference"] == 0
+    assert "shares no seed and case" in refused(capsys, "compare", trained)
+    assert "--metric" in refused(capsys, "compare", trained, other, "--metric", "iou").replace('"metric"', "--metric")
+
+
 def test_report_is_one_page(trained: Path, tmp_path: Path) -> None:
     passion("report", trained, "-o", tmp_path / "report.html")
     assert "flair" in (tmp_path / "report.html").read_text()

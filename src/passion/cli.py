@@ -18,6 +18,8 @@ Checkpoint = Literal["last", "best"]
 By = Literal["subject", "slice"]
 Precision = Literal["trained", "fp32", "bf16"]
 Part = Literal["val", "test"]
+Rows = Literal["region", "subset"]
+Metric = Literal["paper", "dice", "hd95_pooled", "hd95", "hd95_reference", "surface_dice", "lesion_dice"]
 Blend = Literal["constant", "gaussian"]
 
 
@@ -232,8 +234,9 @@ def evaluate(
     device: str = "auto",
     by: By = "subject",
     precision: Precision = "trained",
+    tolerance: float = 1.0,
 ) -> None:
-    """Score a run on every subset of the modalities: Dice and HD95 of each case, subset and region.
+    """Score a run on every subset of the modalities: Dice, HD95 and more of each case, subset and region.
 
     Args:
         run: folder of the run.
@@ -244,17 +247,40 @@ def evaluate(
         device: auto, cpu, cuda, ...
         by: subject scores whole volumes in mm; slice each slice by itself in pixels, as the published 2D code does.
         precision: of the network: trained, the one it was trained in, fp32, or bf16, about twice as fast.
+        tolerance: of the surface Dice, in mm (in pixels by slice).
     """
     from passion.evaluation.run import evaluate_run
+    from passion.report.results import read_training_presence
+    from passion.report.statistics import subset_frequencies
     from passion.report.tables import print_table, subset_table
 
-    scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device, by, split, precision)
+    scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device, by, split, precision, tolerance)
+    presence = read_training_presence(run, study)
+    frequencies = None if presence is None else subset_frequencies(presence, study)
     for metric, title in (
         ("dice", "Dice in %"),
         ("hd95_pooled", "HD95 in mm, pooled as in the paper, honest where empty"),
     ):
-        print_table(subset_table(scores, study, metric), f"{run.name}: {title}", study)
+        print_table(subset_table(scores, study, metric, frequencies), f"{run.name}: {title}", study)
+    if frequencies is not None:
+        say("Weighted: each subset by the share of training cases that have exactly its modalities")
     say(f"{folder}: scores of each case in scores.csv")
+
+
+def compare(runs: Sequence[Path], *, metric: Metric = "paper", rows: Rows = "region", out: Path | None = None) -> None:
+    """Compare evaluated runs with the first of them, case by case: differences with intervals and corrected p-values.
+
+    Args:
+        runs: folders of evaluated runs; those that differ in nothing but their seed are taken together.
+        metric: column of scores.csv, or paper: dice and hd95_pooled.
+        rows: region, over all subsets, or subset, over the averaged regions.
+        out: CSV file for the numbers.
+    """
+    from passion.report.comparison import print_comparison
+
+    print_comparison(runs, ["dice", "hd95_pooled"] if metric == "paper" else [metric], rows, out)
+    if out:
+        say(f"{out}: the numbers")
 
 
 def import_weights(network: str, checkpoint: Path, *, out: Path, study: str = "BraTS2020") -> None:
@@ -343,6 +369,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "train": train,
     "import-weights": import_weights,
     "evaluate": evaluate,
+    "compare": compare,
     "predict": predict,
     "report": report,
     "demo": demo,

@@ -43,7 +43,7 @@ def parse(name: str, function: Callable[..., Any], words: Sequence[str]) -> dict
     """
     summary = (function.__doc__ or "").splitlines()[0]
     parser = Parser(prog=f"passion {name}", description=summary)
-    special = {"train": _parse_train, "predict": _parse_predict, "report": _parse_report}
+    special = {"train": _parse_train, "predict": _parse_predict, "report": _parse_runs, "compare": _parse_runs}
     return special.get(name, _parse_plain)(parser, function, list(words))
 
 
@@ -52,7 +52,7 @@ def _parse_plain(parser: Parser, function: Callable[..., Any], words: list[str])
     return dict(vars(parser.parse_args(words)))
 
 
-def _parse_report(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
+def _parse_runs(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
     parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluated runs")
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"runs"})
     return dict(vars(parser.parse_args(words)))

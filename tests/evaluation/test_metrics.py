@@ -1,24 +1,21 @@
 """Laws of the metrics, and comparisons with medpy, MONAI and loops too plain to be wrong."""
 
 import itertools
-import math
 
 import numpy as np
 import pytest
 import torch
 from medpy.metric import binary
-from monai.metrics import compute_hausdorff_distance
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from passion.errors import InputError
 from passion.evaluation.metrics import (
     EmptyPolicy,
-    RegionScore,
     SurfaceScores,
     dice,
     empty_distance_mm,
-    score,
     surface_scores,
 )
 
@@ -97,7 +94,7 @@ def single(shape: tuple[int, ...], *places: tuple[int, ...]) -> NDArray[np.bool_
 def test_two_voxels_2_mm_apart_score_2_mm(second: tuple[int, ...], spacing_mm: tuple[float, ...]) -> None:
     shape = (9, 9, 9)
     scores = surface_scores(single(shape, (3, 3, 3)), single(shape, second), spacing_mm)
-    assert scores == SurfaceScores(2.0, 2.0, 2.0)
+    assert scores == SurfaceScores(2.0, 2.0, 2.0, 0.0)
 
 
 @pytest.mark.parametrize("shift", [(4, 0, 0), (0, -3, 0), (0, 0, 5)])
@@ -132,13 +129,14 @@ def test_symmetric(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> Non
         back = surface_scores(second, first, spacing_mm)
         assert there.hd95 == back.hd95
         assert there.hd95_pooled == back.hd95_pooled
+        assert there.surface_dice == back.surface_dice
         assert dice(first, second) == dice(second, first)
 
 
 @pytest.mark.parametrize(("shape", "spacing_mm"), GRIDS)
 def test_identical_masks(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> None:
     for mask, _ in random_pairs(shape):
-        assert surface_scores(mask, mask.copy(), spacing_mm) == SurfaceScores(0.0, 0.0, 0.0)
+        assert surface_scores(mask, mask.copy(), spacing_mm) == SurfaceScores(0.0, 0.0, 0.0, 1.0)
         assert dice(mask, mask.copy()) == 1.0
 
 
@@ -188,12 +186,13 @@ def test_one_empty_mask(swap: bool) -> None:
     scores = surface_scores(first, second, UNIT_MM)
     assert scores.hd95 == scores.hd95_pooled == pytest.approx(373.13, abs=0.005)
     assert scores.hd95_reference == 1.0
+    assert scores.surface_dice == 0.0
     assert dice(first, second) == 0.0
 
 
 def test_one_empty_mask_uses_mm_of_the_whole_grid() -> None:
     scores = surface_scores(single((6, 8), (1, 1)), np.zeros((6, 8), dtype=bool), (0.5, 0.5))
-    assert scores == SurfaceScores(5.0, 5.0, 1.0)
+    assert scores == SurfaceScores(5.0, 5.0, 1.0, 0.0)
 
 
 def test_no_pair_of_voxels_scores_worse_than_an_empty_mask() -> None:
@@ -204,7 +203,7 @@ def test_no_pair_of_voxels_scores_worse_than_an_empty_mask() -> None:
 
 def test_two_empty_masks() -> None:
     empty = np.zeros((5, 5, 5), dtype=bool)
-    assert surface_scores(empty, empty, UNIT_MM) == SurfaceScores(0.0, 0.0, 0.0)
+    assert surface_scores(empty, empty, UNIT_MM) == SurfaceScores(0.0, 0.0, 0.0, 1.0)
     assert dice(empty, empty) == 1.0
 
 
@@ -257,76 +256,38 @@ def test_hd95_equals_monai(shape: tuple[int, ...], spacing_mm: tuple[float, ...]
         assert surface_scores(first, second, spacing_mm).hd95 == pytest.approx(float(theirs), rel=1e-5)
 
 
+@pytest.mark.parametrize("tolerance_mm", [0.0, 0.9, 1.0, 2.5])
+@pytest.mark.parametrize(("shape", "spacing_mm"), GRIDS)
+def test_surface_dice_equals_the_loops_and_monai(
+    shape: tuple[int, ...], spacing_mm: tuple[float, ...], tolerance_mm: float
+) -> None:
+    for first, second in random_pairs(shape, count=4):
+        found = surface_scores(first, second, spacing_mm, tolerance_mm).surface_dice
+        distances_mm = brute_directed(first, second, spacing_mm) + brute_directed(second, first, spacing_mm)
+        # A distance that is the tolerance exactly may fall on either side in another order of rounding.
+        least, most = (np.mean(np.array(distances_mm) <= tolerance_mm + shift) for shift in (-1e-9, 1e-9))
+        assert least <= found <= most
+        theirs = compute_surface_dice(
+            torch.from_numpy(first)[None, None],
+            torch.from_numpy(second)[None, None],
+            class_thresholds=[tolerance_mm],
+            include_background=True,
+            spacing=spacing_mm,
+        )
+        assert least - 1e-6 <= float(theirs) <= most + 1e-6
+
+
+def test_surface_dice_grows_with_the_tolerance_to_one() -> None:
+    for first, second in random_pairs((12, 14, 7), count=4):
+        values = [surface_scores(first, second, (0.9, 0.7, 5.0), mm).surface_dice for mm in (0.0, 1.0, 3.0, 99.0)]
+        assert values == sorted(values)
+        assert values[0] < values[-1] == 1.0
+
+
 @pytest.mark.parametrize(("shape", "spacing_mm"), GRIDS)
 def test_dice_equals_medpy(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> None:
     for first, second in random_pairs(shape, count=40):
         assert dice(first, second) == pytest.approx(binary.dc(first, second), abs=1e-12)
-
-
-# Regions
-
-
-def labels_with(shape: tuple[int, ...], **places: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Class indices: `c2=mask` puts class 2 where the mask is."""
-    labels = np.zeros(shape, dtype=np.uint8)
-    for name, mask in places.items():
-        labels[mask] = int(name[1:])
-    return labels
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])
-def test_a_region_is_the_union_of_its_classes(dtype: type) -> None:
-    rng = np.random.default_rng(5)
-    prediction, reference = rng.integers(0, 4, size=(2, 10, 11, 12)).astype(dtype)
-    spacing_mm = (1.0, 1.5, 2.0)
-    result = score(prediction, reference, classes_of_region=[1, 3], minimum_mm3=0, spacing_mm=spacing_mm)
-    first, second = np.isin(prediction, [1, 3]), np.isin(reference, [1, 3])
-    surface = surface_scores(first, second, spacing_mm)
-    assert result == RegionScore(
-        dice=dice(first, second),
-        hd95=surface.hd95,
-        hd95_pooled=surface.hd95_pooled,
-        hd95_reference=surface.hd95_reference,
-        prediction_empty=False,
-        reference_empty=False,
-    )
-
-
-def test_a_prediction_under_the_minimum_is_scored_as_empty() -> None:
-    shape, spacing_mm = (10, 10, 10), (1.0, 1.0, 2.0)
-    ten = single(shape, *((2, column, 2) for column in range(10)))
-    labels = labels_with(shape, c2=ten)  # 10 voxels of 2 mm3
-
-    kept = score(labels, labels, classes_of_region=[2], minimum_mm3=20.0, spacing_mm=spacing_mm)
-    assert kept == RegionScore(1.0, 0.0, 0.0, 0.0, prediction_empty=False, reference_empty=False)
-
-    dropped = score(labels, labels, classes_of_region=[2], minimum_mm3=20.5, spacing_mm=spacing_mm)
-    diagonal_mm = math.sqrt(10**2 + 10**2 + 20**2)
-    assert dropped.hd95 == dropped.hd95_pooled == pytest.approx(diagonal_mm)
-    assert (dropped.dice, dropped.hd95_reference) == (0.0, 1.0)
-    assert dropped.prediction_empty
-    assert not dropped.reference_empty
-
-
-def test_a_small_prediction_where_there_is_none_is_forgiven_and_a_small_reference_kept() -> None:
-    shape = (6, 6, 6)
-    nothing, speck = labels_with(shape), labels_with(shape, c3=single(shape, (1, 1, 1)))
-
-    forgiven = score(speck, nothing, classes_of_region=[3], minimum_mm3=500, spacing_mm=UNIT_MM)
-    assert forgiven == RegionScore(1.0, 0.0, 0.0, 0.0, prediction_empty=True, reference_empty=True)
-
-    missed = score(nothing, speck, classes_of_region=[3], minimum_mm3=500, spacing_mm=UNIT_MM)
-    assert missed.dice == 0.0
-    assert not missed.reference_empty
-
-
-def test_the_minimum_counts_the_region_not_its_classes() -> None:
-    shape = (4, 4)
-    labels = labels_with(shape, c1=single(shape, (0, 0)), c2=single(shape, (0, 1)))
-    together = score(labels, labels, classes_of_region=[1, 2], minimum_mm3=2, spacing_mm=(1.0, 1.0))
-    alone = score(labels, labels, classes_of_region=[1], minimum_mm3=2, spacing_mm=(1.0, 1.0))
-    assert not together.prediction_empty
-    assert alone.prediction_empty
 
 
 # Mistakes
@@ -349,11 +310,8 @@ def test_masks_or_spacing_that_do_not_fit(
         surface_scores(np.ones((2, 2), dtype=bool), second, spacing_mm)
 
 
-def test_labels_must_be_integers_and_a_region_needs_a_class() -> None:
-    labels = np.zeros((2, 2), dtype=np.int64)
-    with pytest.raises(InputError, match="float64"):
-        score(labels.astype(float), labels, [1], 0, (1.0, 1.0))
-    with pytest.raises(InputError, match="classes_of_region is empty"):
-        score(labels, labels, [], 0, (1.0, 1.0))
-    with pytest.raises(InputError, match="original grid"):
-        score(labels, labels[:1], [1], 0, (1.0, 1.0))
+@pytest.mark.parametrize("tolerance_mm", [-1.0, float("nan"), float("inf")])
+def test_a_tolerance_that_is_none(tolerance_mm: float) -> None:
+    mask = np.ones((2, 2), dtype=bool)
+    with pytest.raises(InputError, match="tolerance"):
+        surface_scores(mask, mask, (1.0, 1.0), tolerance_mm)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from passion.data.sources.brats import BRATS2020
+from passion.report.results import MORE_SCORES
 
 MODALITIES = BRATS2020.modalities
 MISSING = {"t1": 0.2, "t1c": 0.4, "flair": 0.6, "t2": 0.8}
@@ -75,9 +76,10 @@ def _scores(names: list[str], method: str, absent: dict[str, str], draw: np.rand
                 dice = max(alone[name] for name in members) + 0.03 * len(members) + gain + 0.03 * draw.normal()
                 dice = float(np.clip(dice, 0, 1))
                 pooled = 4 + 40 * (1 - dice) + draw.random()
-                rows.append((case, subset, region, dice, pooled * 1.2, pooled, pooled * 0.9, False, False))
-    columns = ["case", "subset", "region", "dice", "hd95", "hd95_pooled", "hd95_reference"]
-    return pd.DataFrame(rows, columns=[*columns, "prediction_empty", "reference_empty"])
+                surface, lesions = 0.9 * dice, dice**2
+                rows.append((case, subset, region, dice, pooled * 1.2, pooled, pooled * 0.9, surface, lesions))
+    columns = ["case", "subset", "region", "dice", "hd95", "hd95_pooled", "hd95_reference", *MORE_SCORES]
+    return pd.DataFrame(rows, columns=columns).assign(prediction_empty=False, reference_empty=False)
 
 
 def _tumour(grid: np.ndarray, centre: tuple[float, float], scale: float) -> np.ndarray:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from passion.errors import InputError
+from passion.report.comparison import cautions
 from passion.report.masks import chosen_subsets
-from passion.report.page import cautions, write_report
+from passion.report.page import write_report
 from passion.report.results import read_run
 from passion.report.tables import comparison_table
 
@@ -48,7 +49,7 @@ def text(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_the_page_has_every_section_and_escapes_what_it_is_told(text: str) -> None:
     ids = [attributes["id"] for _, attributes in Page(text).tags if "id" in attributes]
-    assert ids == ["overview", "subsets", "balance", "masks", "missing", "runs"]
+    assert ids == ["overview", "differences", "subsets", "balance", "masks", "missing", "runs"]
     assert "Only &lt;phantoms&gt; &amp; nothing else." in text
     for part in ("Relative preference", "Weight β of each", "Loss terms", "Case 002.", "mmformer", "Versions"):
         assert part in text

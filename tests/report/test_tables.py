@@ -10,9 +10,11 @@ import pytest
 from rich.console import Console
 
 from passion.data.sources.myops import MYOPS2020
-from passion.report.results import read_run
+from passion.report.results import SCORES, read_run, subset_names
 from passion.report.tables import (
+    METRICS,
     case_counts,
+    common_metrics,
     comparison_table,
     format_subset,
     print_table,
@@ -71,7 +73,7 @@ def test_a_subset_without_cases_has_no_value_and_no_weight(make_run: MakeRun, tm
 def test_the_comparison_has_the_averages_of_each_run(runs: list[Path]) -> None:
     table = comparison_table([read_run(folder) for folder in runs])
     assert list(table.index) == ["baseline", "passion"]
-    assert list(table.columns.unique(0)) == ["DSC [%]", "HD [mm]", "HD95 [mm]", "HD [mm], empty = 1 mm"]
+    assert list(table.columns.unique(0)) == [metric.label for metric in METRICS.values()]
     columns = {"DSC [%]": ("dice", 100.0), "HD [mm], empty = 1 mm": ("hd95_reference", 1.0)}
     for folder in runs:
         for label, (metric, scale) in columns.items():
@@ -105,7 +107,7 @@ def test_a_comparison_prints_a_table_a_metric(runs: list[Path]) -> None:
     print_table(comparison_table([read_run(folder) for folder in runs]), "Runs", console=out)
     assert isinstance(out.file, StringIO)
     text = out.file.getvalue()
-    assert text.count("baseline") == 4
+    assert text.count("baseline") == len(METRICS)
     assert "Runs: HD95 [mm]" in text
     assert "…" not in text
 
@@ -119,3 +121,21 @@ def test_the_average_is_over_the_regions_that_the_study_averages() -> None:
     table = subset_table(scores, MYOPS2020)
     assert table.loc["lge", "Avg."] == pytest.approx(80.0)
     assert table.loc["lge", "edema"] == pytest.approx(10.0)
+
+
+def test_the_weighted_average_weighs_what_was_answered(make_run: MakeRun, tmp_path: Path) -> None:
+    """Of t1+t2 a third of the training cases, of t2, which no case answers, a third, of t1 the rest."""
+    run = read_run(make_run(tmp_path / "run", "baseline", 0, cases=1, absent={"001": "flair"}))
+    weights = pd.Series({"t1+t2": 1 / 3, "flair": 1 / 3, "t1": 1 / 3}).reindex(subset_names(run.study), fill_value=0.0)
+    table = subset_table(run.scores, run.study, "hd95", weights)
+    assert list(table.index[-2:]) == ["Average", "Weighted"]
+    np.testing.assert_allclose(table.loc["Weighted"], (table.loc["t1+t2"] + table.loc["t1"]) / 2)
+    pd.testing.assert_frame_equal(table.drop(index="Weighted"), subset_table(run.scores, run.study, "hd95"))
+    means = comparison_table([run], ["hd95"], weights)
+    np.testing.assert_allclose(means.loc[run.name].to_numpy(float), table.loc["Weighted"])
+
+
+def test_only_metrics_that_all_runs_have_are_shown(runs: list[Path]) -> None:
+    scores = runs[1] / "evaluation/test-last/scores.csv"
+    pd.read_csv(scores).drop(columns="lesion_dice").to_csv(scores, index=False)
+    assert common_metrics([read_run(folder) for folder in runs]) == [*SCORES, "surface_dice"]

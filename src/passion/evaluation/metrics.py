@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,9 @@ from passion.errors import InputError
 
 LEAF_VOXELS = 32
 """Leaf size of the KD-trees: on tumour-like masks 24 to 64 take the same time, scipy's 16 a tenth more."""
+
+TOLERANCE_MM = 1.0
+"""Of the surface Dice: the edge of a voxel of BraTS."""
 
 
 class EmptyPolicy(Enum):
@@ -27,48 +29,32 @@ class EmptyPolicy(Enum):
 
 @dataclass(frozen=True)
 class SurfaceScores:
-    """Three readings of HD95, in mm, of a predicted mask P and a reference mask R.
+    """Three readings of HD95, in mm, and the surface Dice of a predicted mask P and a reference mask R.
 
     The border dA of a mask A is its voxels that have a neighbour along an axis outside the mask or the grid.
     With d(A -> B) = {min over b in dB of |a - b| : a in dA} and q the 95th percentile, linearly interpolated,
     both masks non-empty:
 
     - hd95 = max(q(d(P -> R)), q(d(R -> P)));
-    - hd95_pooled = hd95_reference = q(d(P -> R) and d(R -> P) together).
+    - hd95_pooled = hd95_reference = q(d(P -> R) and d(R -> P) together);
+    - surface_dice = the share of those of both together that are at most the tolerance.
 
     Args:
         hd95: the larger of the directed percentiles; `EmptyPolicy.DIAGONAL` where exactly one mask is empty.
         hd95_pooled: as medpy and the paper's tables have it; `EmptyPolicy.DIAGONAL` too.
         hd95_reference: the same with `EmptyPolicy.ONE_MM`, for comparison with published tables.
+        surface_dice: 0 to 1; 0 where exactly one mask is empty, 1 where both are.
 
     Source: Huttenlocher et al., "Comparing images using the Hausdorff distance", TPAMI 1993, for the directed
-    distances; `medpy.metric.binary.hd95` for the border and the pooled percentile.
+    distances; `medpy.metric.binary.hd95` for the border and the pooled percentile; Nikolov et al.,
+    "Clinically applicable segmentation of head and neck anatomy for radiotherapy", JMIR 2021, for the surface Dice,
+    here with border voxels that count alike, as in `monai.metrics.compute_surface_dice`.
     """
 
     hd95: float
     hd95_pooled: float
     hd95_reference: float
-
-
-@dataclass(frozen=True)
-class RegionScore:
-    """What one region of one subject scores.
-
-    Args:
-        dice: overlap, 0 to 1.
-        hd95: mm, see `SurfaceScores`.
-        hd95_pooled: mm, see `SurfaceScores`.
-        hd95_reference: mm, see `SurfaceScores`.
-        prediction_empty: no predicted voxel, or too small a volume to count.
-        reference_empty: the subject has no such region.
-    """
-
-    dice: float
-    hd95: float
-    hd95_pooled: float
-    hd95_reference: float
-    prediction_empty: bool
-    reference_empty: bool
+    surface_dice: float
 
 
 def dice(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float:
@@ -118,91 +104,45 @@ def empty_distance_mm(
 
 
 def surface_scores(
-    prediction: NDArray[np.bool_], reference: NDArray[np.bool_], spacing_mm: Sequence[float]
+    prediction: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
+    spacing_mm: Sequence[float],
+    tolerance_mm: float = TOLERANCE_MM,
 ) -> SurfaceScores:
-    """The three readings of HD95, in mm, from one pass over the masks; all are 0 where both masks are empty.
+    """The three readings of HD95, in mm, and the surface Dice, from one pass over the masks.
+
+    Distances are 0 where both masks are empty.
 
     Args:
         prediction: boolean mask on the original grid, two- or three-dimensional.
         reference: boolean mask of the same shape.
         spacing_mm: distance of neighbouring voxels along each axis.
+        tolerance_mm: distance up to which surfaces count as the same.
 
     Raises:
-        InputError: shapes differ, an array is not boolean, or the spacing does not suit the grid.
+        InputError: shapes differ, an array is not boolean, the spacing does not suit the grid, or the tolerance is
+            negative or no number.
 
     >>> a, b = np.zeros((2, 5, 5), dtype=bool)
     >>> a[2, 1] = b[2, 3] = True
     >>> surface_scores(a, b, spacing_mm=(1.0, 1.0))
-    SurfaceScores(hd95=2.0, hd95_pooled=2.0, hd95_reference=2.0)
+    SurfaceScores(hd95=2.0, hd95_pooled=2.0, hd95_reference=2.0, surface_dice=0.0)
     """
     _check_masks(prediction, reference)
-    _check_spacing(prediction.shape, spacing_mm)
+    check_spacing(prediction.shape, spacing_mm)
+    check_tolerance(tolerance_mm)
     empties = int(not prediction.any()) + int(not reference.any())
     if empties == 2:
-        return SurfaceScores(0.0, 0.0, 0.0)
+        return SurfaceScores(0.0, 0.0, 0.0, 1.0)
     if empties == 1:
         diagonal_mm = empty_distance_mm(prediction.shape, spacing_mm, EmptyPolicy.DIAGONAL)
         one_mm = empty_distance_mm(prediction.shape, spacing_mm, EmptyPolicy.ONE_MM)
-        return SurfaceScores(diagonal_mm, diagonal_mm, one_mm)
+        return SurfaceScores(diagonal_mm, diagonal_mm, one_mm, 0.0)
     there_mm, back_mm = _directed_distances_mm(prediction, reference, spacing_mm)
-    pooled_mm = float(np.percentile(np.concatenate([there_mm, back_mm]), 95))
+    both_mm = np.concatenate([there_mm, back_mm])
+    pooled_mm = float(np.percentile(both_mm, 95))
     directed_mm = max(float(np.percentile(there_mm, 95)), float(np.percentile(back_mm, 95)))
-    return SurfaceScores(directed_mm, pooled_mm, pooled_mm)
-
-
-def score(
-    prediction_labels: NDArray[np.integer[Any]],
-    reference_labels: NDArray[np.integer[Any]],
-    classes_of_region: Sequence[int],
-    minimum_mm3: float,
-    spacing_mm: Sequence[float],
-) -> RegionScore:
-    """Scores of one region, the union of some classes, of one subject.
-
-    Args:
-        prediction_labels: class indices on the original grid, integers, any shape.
-        reference_labels: class indices of the same shape.
-        classes_of_region: indices of the classes that make up the region (`Study.region_classes`).
-        minimum_mm3: a smaller prediction is scored as empty, a smaller reference is not (mm2 on a 2D grid).
-        spacing_mm: distance of neighbouring voxels along each axis.
-
-    Raises:
-        InputError: labels that are not integers, shapes that differ, no classes, or an unsuitable spacing.
-
-    >>> labels = np.array([[0, 1, 2], [0, 0, 2]])
-    >>> score(labels, labels, classes_of_region=[1, 2], minimum_mm3=0, spacing_mm=(1.0, 1.0)).dice
-    1.0
-    >>> score(labels, labels, classes_of_region=[1, 2], minimum_mm3=5, spacing_mm=(1.0, 1.0)).prediction_empty
-    True
-    """
-    _check_spacing(prediction_labels.shape, spacing_mm)
-    prediction = _region_mask(prediction_labels, classes_of_region)
-    reference = _region_mask(reference_labels, classes_of_region)
-    if int(np.count_nonzero(prediction)) * math.prod(spacing_mm) < minimum_mm3:
-        prediction = np.zeros_like(prediction)
-    surface = surface_scores(prediction, reference, spacing_mm)
-    return RegionScore(
-        dice=dice(prediction, reference),
-        hd95=surface.hd95,
-        hd95_pooled=surface.hd95_pooled,
-        hd95_reference=surface.hd95_reference,
-        prediction_empty=not prediction.any(),
-        reference_empty=not reference.any(),
-    )
-
-
-def _region_mask(labels: NDArray[np.integer[Any]], classes: Sequence[int]) -> NDArray[np.bool_]:
-    """Where `labels` is one of `classes`."""
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"labels are {labels.dtype}: give class indices as integers")
-    if len(classes) == 0:
-        raise InputError("classes_of_region is empty: name at least one class for the region")
-    # A comparison per class, since regions have few: np.isin takes up to nine times as long on a volume in
-    # Fortran order, which is how image files are read.
-    mask: NDArray[np.bool_] = labels == classes[0]
-    for index in classes[1:]:
-        mask |= labels == index
-    return mask
+    return SurfaceScores(directed_mm, pooled_mm, pooled_mm, float((both_mm <= tolerance_mm).mean()))
 
 
 def _directed_distances_mm(
@@ -217,7 +157,7 @@ def _directed_distances_mm(
     """
     # Cropping changes nothing: outside the joint box both masks are empty, so erosion, which takes voxels
     # beyond the array as empty, finds the same border, and distances depend on coordinate differences only.
-    box = _joint_box(prediction | reference)
+    box = joint_box(prediction | reference)
     borders_mm = [_border_mm(np.ascontiguousarray(mask[box]), spacing_mm) for mask in (prediction, reference)]
     trees = [
         cKDTree(points_mm, leafsize=LEAF_VOXELS, balanced_tree=False, compact_nodes=False) for points_mm in borders_mm
@@ -227,7 +167,7 @@ def _directed_distances_mm(
     return np.asarray(there_mm, dtype=np.float64), np.asarray(back_mm, dtype=np.float64)
 
 
-def _joint_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+def joint_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """The smallest box that holds every voxel of a non-empty mask."""
     box = []
     for axis in range(mask.ndim):
@@ -263,8 +203,23 @@ def _check_masks(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) ->
             raise InputError(f"{name} is {mask.dtype}: give a boolean mask, such as labels == 1")
 
 
-def _check_spacing(shape: tuple[int, ...], spacing_mm: Sequence[float]) -> None:
+def check_spacing(shape: tuple[int, ...], spacing_mm: Sequence[float]) -> None:
+    """Refuse a spacing that does not suit a grid.
+
+    Raises:
+        InputError: not a positive number of mm for each axis.
+    """
     if len(spacing_mm) != len(shape):
         raise InputError(f"spacing_mm has {len(spacing_mm)} values for a grid of {len(shape)} axes: give one an axis")
     if not all(math.isfinite(mm) and mm > 0 for mm in spacing_mm):
         raise InputError(f"spacing_mm is {tuple(spacing_mm)}: every value must be a positive number of mm")
+
+
+def check_tolerance(tolerance_mm: float) -> None:
+    """Refuse what is no tolerance of a surface Dice.
+
+    Raises:
+        InputError: negative, infinite or NaN.
+    """
+    if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
+        raise InputError(f"tolerance {tolerance_mm}: is no distance; give 0 or a positive number of mm")

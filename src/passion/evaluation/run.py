@@ -13,6 +13,7 @@ from passion.data.store import PreparedStudy
 from passion.data.study import Study
 from passion.data.whole_cases import WholeCase, WholeCases
 from passion.errors import InputError
+from passion.evaluation.metrics import TOLERANCE_MM, check_tolerance
 from passion.evaluation.subsets import By, evaluate
 from passion.files import write_json
 from passion.inference import OVERLAP, choose_device
@@ -32,6 +33,7 @@ def evaluate_run(
     by: By = "subject",
     split: Path | None = None,
     precision: Precision = "trained",
+    tolerance_mm: float = TOLERANCE_MM,
 ) -> tuple[pd.DataFrame, Study, Path]:
     """Score a run on every subset and write `evaluation/{part}-{checkpoint}`.
 
@@ -46,13 +48,15 @@ def evaluate_run(
         by: what is scored as one, "subject" or "slice".
         split: CSV file; None: the run's own.
         precision: see `Precision`.
+        tolerance_mm: of the surface Dice (pixels by slice).
 
     Returns:
         The scores (see `passion.evaluation.subsets.evaluate`), the study and the folder written to.
 
     Raises:
-        InputError: no such run, checkpoint, study or case.
+        InputError: no such run, checkpoint, study or case, or an unsuitable tolerance.
     """
+    check_tolerance(tolerance_mm)
     where = choose_device(device)
     trained = load_run(run, checkpoint, where)
     study = PreparedStudy.open(prepared or trained.configuration.data.prepared)
@@ -73,11 +77,11 @@ def evaluate_run(
     own = "bf16" if trained.configuration.training.precision == "bf16-mixed" else "fp32"
     used = own if precision == "trained" else precision
     with torch.autocast(where.type, torch.bfloat16, enabled=used == "bf16"):
-        scores = evaluate(trained.network, scored(), trained.study, where, folder, by)
+        scores = evaluate(trained.network, scored(), trained.study, where, folder, by, tolerance_mm)
     settings = {
         "split": part, "checkpoint": checkpoint, "epoch": trained.epoch, "overlap": OVERLAP, "cases": len(cases),
-        "by": by, "distance_unit": "mm" if by == "subject" else "pixels", "device": str(where),
-        "precision": used, **versions(),
+        "by": by, "distance_unit": "mm" if by == "subject" else "pixels", "surface_tolerance": tolerance_mm,
+        "device": str(where), "precision": used, **versions(),
     }  # fmt: skip
     write_json(folder / "settings.json", settings)
     return scores, trained.study, folder

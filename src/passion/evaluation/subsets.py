@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import EllipsisType
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import Tensor
 from passion.data.store import Box
 from passion.data.study import Study
 from passion.data.whole_cases import WholeCase
-from passion.evaluation.metrics import score
+from passion.evaluation.metrics import TOLERANCE_MM
+from passion.evaluation.scoring import RegionTruth, region_truth, score
 from passion.files import replacing
 from passion.inference import answerable, segment
 from passion.missingness import SLICE_MARK
@@ -37,7 +39,11 @@ def subset_name(subset: Sequence[bool] | NDArray[np.bool_] | Tensor, study: Stud
 
 
 def score_case(
-    whole: WholeCase, study: Study, predictions: Mapping[str, NDArray[np.uint8]], by: By
+    whole: WholeCase,
+    study: Study,
+    predictions: Mapping[str, NDArray[np.uint8]],
+    by: By,
+    tolerance_mm: float = TOLERANCE_MM,
 ) -> list[dict[str, object]]:
     """Rows of case, subset and region, scored on the grid of the files.
 
@@ -46,24 +52,31 @@ def score_case(
         study: its regions.
         predictions: class indices (*box) of `whole`, by subset.
         by: "subject" scores the volume, in mm; "slice" each slice along the last axis by itself, in pixels.
+        tolerance_mm: of the surface Dice (pixels by slice).
     """
     case = whole.case
     reference = case.read_reference()
+    parts: dict[str, tuple[int | EllipsisType, ...]] = {case.name: (...,)}
+    spacing_mm: tuple[float, ...] = case.own_grid.spacing_mm
+    if by == "slice":
+        parts = {f"{case.name}{SLICE_MARK}{position}": (..., position) for position in range(reference.shape[-1])}
+        spacing_mm = (1.0, 1.0)
+    truths = {name: _truths(reference[part], study, spacing_mm) for name, part in parts.items()}
     rows: list[dict[str, object]] = []
     for subset, labels in predictions.items():
         prediction = case.to_own_grid(labels, whole.box)
-        parts = {case.name: (prediction, reference, case.own_grid.spacing_mm)}
-        if by == "slice":
-            parts = {
-                f"{case.name}{SLICE_MARK}{position}": (prediction[..., position], reference[..., position], (1.0, 1.0))
-                for position in range(reference.shape[-1])
-            }
-        for name, (predicted, true, spacing_mm) in parts.items():
-            for region, definition in study.regions.items():
-                classes = study.region_classes(region)
-                scores = score(predicted, true, classes, definition.minimum_mm3, spacing_mm)
+        for name, part in parts.items():
+            for region, truth in truths[name].items():
+                scores = score(prediction[part], truth, tolerance_mm)
                 rows.append({"case": name, "subset": subset, "region": region, **vars(scores)})
     return rows
+
+
+def _truths(reference: NDArray[np.uint8], study: Study, spacing_mm: Sequence[float]) -> dict[str, RegionTruth]:
+    return {
+        region: region_truth(reference, study.region_classes(region), definition.minimum_mm3, spacing_mm)
+        for region, definition in study.regions.items()
+    }
 
 
 def predict_subsets(
@@ -105,6 +118,7 @@ def evaluate(
     device: torch.device,
     out: Path,
     by: By = "subject",
+    tolerance_mm: float = TOLERANCE_MM,
 ) -> pd.DataFrame:
     """Score all cases through all subsets and write `scores.csv` and `examples.npz`.
 
@@ -115,16 +129,16 @@ def evaluate(
         device: to compute on.
         out: folder of the two files.
         by: see `score_case`.
+        tolerance_mm: see `score_case`.
 
     Returns:
-        The scores: columns case, subset, region, dice, hd95, hd95_pooled, hd95_reference (mm), prediction_empty,
-        reference_empty.
+        The scores: columns case, subset, region and those of `passion.evaluation.scoring.RegionScore`.
     """
     rows: list[dict[str, object]] = []
     examples: dict[str, NDArray[np.generic]] = {}
     for number, whole in enumerate(cases):
         predictions = predict_subsets(network, whole, study, device)
-        rows += score_case(whole, study, predictions, by)
+        rows += score_case(whole, study, predictions, by, tolerance_mm)
         if number < DISPLAYED:
             examples |= display_slices(whole, predictions)
     scores = pd.DataFrame(rows)

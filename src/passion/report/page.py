@@ -1,7 +1,7 @@
 """One self-contained HTML page that compares runs: tables, figures, settings; no network requests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,11 @@ import yaml
 
 from passion.errors import InputError
 from passion.files import write_text
-from passion.report.results import Run, read_run
-from passion.report.tables import METRICS, case_counts
-from passion.report.views import by_subset, overview
+from passion.report.comparison import cautions, read_runs
+from passion.report.results import Run
+from passion.report.statistics import subset_frequencies
+from passion.report.tables import METRICS, common_metrics
+from passion.report.views import by_subset, differences, overview
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,8 +75,7 @@ def write_report(runs: Sequence[Path], out: Path, notes: Sequence[str] = (), *, 
         import matplotlib  # noqa: F401 -- says early that the figures cannot be drawn
     except ImportError as error:
         raise InputError("report: needs matplotlib and jinja2; pip install 'passion[report]'") from error
-    read = _named_apart([read_run(folder, evaluation) for folder in runs], runs)
-    _check_one_study(read, runs)
+    read = read_runs(runs, evaluation)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -85,58 +86,21 @@ def write_report(runs: Sequence[Path], out: Path, notes: Sequence[str] = (), *, 
     write_text(Path(out), page)
 
 
-def cautions(runs: Sequence[Run]) -> list[str]:
-    """Sentences on what makes the numbers of `runs` hard to compare; none where they are comparable."""
-    found = []
-    answered = [set(zip(run.scores["case"], run.scores["subset"], strict=True)) for run in runs]
-    if any(other != answered[0] for other in answered):
-        found.append("The runs were scored on different cases or subsets; their averages are not comparable.")
-    if any(case_counts(run.scores, run.study).max() > case_counts(run.scores, run.study).min() for run in runs):
-        found.append(
-            "Not every case has every modality, so the subsets are averaged over different cases (see the "
-            "column “Cases”)."
-        )
-    found += [
-        f"The runs were evaluated with different settings of “{name}”."
-        for name in ("split", "checkpoint", "overlap")
-        if len({str(run.settings.get(name)) for run in runs}) > 1
-    ]
-    return found
-
-
-def _named_apart(runs: Sequence[Run], folders: Sequence[Path]) -> list[Run]:
-    """The runs, those of equal names called by as much of their folders as tells them apart."""
-    if not runs:
-        raise InputError("report: no run is given; give at least one run folder")
-    parts = [Path(folder).resolve().parts for folder in folders]
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-depth:]) for part in parts]
-        if len(set(names)) == len(names):
-            return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
-    raise InputError(f"report: {folders[0]} and others are given twice; give each run once")
-
-
-def _check_one_study(runs: Sequence[Run], folders: Sequence[Path]) -> None:
-    first = runs[0].study
-    for run, folder in zip(runs, folders, strict=True):
-        for what in ("modalities", "classes", "regions"):
-            if getattr(run.study, what) != getattr(first, what):
-                raise InputError(
-                    f"{folder}: its {what} ({', '.join(getattr(run.study, what))}) are not those of "
-                    f"{folders[0]} ({', '.join(getattr(first, what))}); compare runs of one study"
-                )
-
-
 def _content(runs: Sequence[Run]) -> dict[str, Any]:
     """What the template shows, section by section."""
+    metrics = common_metrics(runs)
+    main = ("dice", "hd95_pooled")
+    frequencies = subset_frequencies(runs[0].presence, runs[0].study)
     return {
         "study": runs[0].study,
         "names": [run.name for run in runs],
-        "metrics": METRICS,
-        "overview": overview(runs, ("dice", "hd95_pooled"), "Averages over all subsets of modalities"),
-        "overview_more": overview(runs, ("hd95", "hd95_reference"), "Distances by other conventions"),
-        "dice_table": by_subset(runs, "dice"),
-        "distance_tables": [by_subset(runs, metric) for metric in METRICS if metric != "dice"],
+        "metrics": {name: METRICS[name] for name in metrics},
+        "overview": overview(runs, main, "Averages over all subsets of modalities"),
+        "overview_weighted": overview(runs, main, "Weighted averages", frequencies),
+        "overview_more": overview(runs, [name for name in metrics if name not in main], "Other metrics"),
+        "differences": differences(runs, main),
+        "dice_table": by_subset(runs, "dice", frequencies),
+        "metric_tables": [by_subset(runs, metric, frequencies) for metric in metrics if metric != "dice"],
         **_figures(runs),
         "runs": [_facts(run) for run in runs],
     }

@@ -20,7 +20,9 @@ from passion.data.study import Study
 from passion.errors import InputError
 
 SCORES = ("dice", "hd95_pooled", "hd95", "hd95_reference")
-"""Columns of `scores.csv` that are reported: Dice in [0, 1], distances in mm."""
+"""Columns of `scores.csv` that every evaluation has: Dice in [0, 1], distances in mm."""
+MORE_SCORES = ("surface_dice", "lesion_dice")
+"""Columns that evaluations of earlier versions lack; in [0, 1]."""
 
 EXAMPLE_KEY = re.compile(r"(?P<case>.+)/(?P<kind>image|prediction|reference|pixel_mm)(/(?P<part>[^/]+))?")
 
@@ -53,7 +55,7 @@ class Run:
         versions: of the software that trained it.
         presence: training cases x modalities, True where a case has a modality.
         history: rows of epoch, quantity, part, value; `part` is "" or a modality or a region.
-        scores: rows of case, subset, region and the SCORES.
+        scores: rows of case, subset, region, the SCORES, and MORE_SCORES where the evaluation has them.
         settings: of the evaluation.
         evaluation: its folder.
     """
@@ -121,6 +123,16 @@ def read_run(folder: Path, evaluation: str = "test-last") -> Run:
     )
 
 
+def read_training_presence(folder: Path, study: Study) -> pd.DataFrame | None:
+    """Training cases x modalities of the run in `folder`, True where a case has a modality; None where it is unknown.
+
+    Raises:
+        InputError: the file does not fit.
+    """
+    path = Path(folder) / "presence.csv"
+    return _presence(path, study, "give a folder that `passion train` has written") if path.is_file() else None
+
+
 def _unfit(path: Path, problem: object, remedy: str) -> InputError:
     return InputError(f"{path}: {' '.join(str(problem).split())}; {remedy}")
 
@@ -162,8 +174,10 @@ def _study(path: Path, remedy: str) -> Study:
         raise _unfit(path, f"does not describe a study ({error!r})", remedy) from error
 
 
-def _table(path: Path, words: Sequence[str], numbers: Sequence[str], remedy: str) -> pd.DataFrame:
-    """The named columns of a CSV file, `numbers` as floats (NaN where empty)."""
+def _table(
+    path: Path, words: Sequence[str], numbers: Sequence[str], remedy: str, more: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The named columns of a CSV file, `numbers` and `more` as floats (NaN where empty); `more` may be missing."""
     _text(path, remedy)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -172,6 +186,7 @@ def _table(path: Path, words: Sequence[str], numbers: Sequence[str], remedy: str
     missing = [name for name in (*words, *numbers) if name not in table.columns]
     if missing:
         raise _unfit(path, f"has no column {missing[0]!r}", remedy)
+    numbers = [*numbers, *(name for name in more if name in table)]
     for name in numbers:
         try:
             table[name] = pd.to_numeric(table[name].replace("", "nan")).astype(float)
@@ -193,7 +208,7 @@ def _scores(path: Path, study: Study, first: str, again: str) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path} is missing; {first}")
     keys = ["case", "subset", "region"]
-    table = _table(path, keys, SCORES, again)
+    table = _table(path, keys, SCORES, again, MORE_SCORES)
     if table.empty:
         raise _unfit(path, "has no scores", again)
     for column, known in (("subset", subset_names(study)), ("region", list(study.regions))):

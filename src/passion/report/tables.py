@@ -13,6 +13,9 @@ from passion.data.study import Study
 from passion.report.results import Run, subset_names
 
 AVERAGE_ROW = "Average"
+WEIGHTED_ROW = "Weighted"
+"""Average of the subsets weighted by how often training cases have exactly their modalities."""
+TOTAL_ROWS = (AVERAGE_ROW, WEIGHTED_ROW)
 AVERAGE_COLUMN = "Avg."
 NOTHING = "—"
 
@@ -56,47 +59,87 @@ METRICS = {
         "HD as the authors' code has it: 1 mm where exactly one mask is empty, which flatters empty "
         "predictions. Only for a comparison with published numbers.",
     ),
+    "surface_dice": Metric(
+        "Surface DSC [%]",
+        100.0,
+        True,
+        "Share of the border voxels of prediction and reference that lie within the tolerance of the other's border; "
+        "100 where both masks are empty, 0 where one is.",
+    ),
+    "lesion_dice": Metric(
+        "Lesion DSC [%]",
+        100.0,
+        True,
+        "Mean Dice of the reference's lesions, in which each predicted one that is not there counts as 0 (BraTS 2023); "
+        "100 where there is neither.",
+    ),
 }
 
 
-def subset_table(scores: pd.DataFrame, study: Study, metric: str = "dice") -> pd.DataFrame:
+def subset_table(
+    scores: pd.DataFrame, study: Study, metric: str = "dice", frequencies: "pd.Series[float] | None" = None
+) -> pd.DataFrame:
     """Mean over cases of `metric` for each subset and region (the paper's Table 3, transposed).
 
     Args:
         scores: rows of case, subset, region and the metrics.
         study: gives the order of subsets and regions.
         metric: a column of `scores`; Dice is shown in %, distances in mm.
+        frequencies: of the subsets, by name (`statistics.subset_frequencies`), for a row "Weighted".
 
     Returns:
-        One row a subset, by size, then in the study's order, and a last row "Average", the mean of the rows
-        above; one column a region and "Avg.", the mean of those that the study averages. NaN where no case could
-        answer a subset; such a row is left out of the average.
+        One row a subset, by size, then in the study's order, a row "Average", the mean of the rows above, and with
+        `frequencies` a last row "Weighted", their weighted mean; one column a region and "Avg.", the mean of those
+        that the study averages. NaN where no case could answer a subset; such a row is left out of the averages.
     """
     means = scores.pivot_table(index="subset", columns="region", values=metric)
     table = means.reindex(index=subset_names(study), columns=list(study.regions)) * METRICS[metric].scale
     table[AVERAGE_COLUMN] = table[study.averaged_regions].mean(axis=1, skipna=False)
-    table.loc[AVERAGE_ROW] = table.mean()
-    return table.rename_axis(index="subset", columns="region")
+    averages = {AVERAGE_ROW: table.mean()}
+    if frequencies is not None:
+        weights = table.notna().mul(frequencies, axis=0)
+        averages[WEIGHTED_ROW] = (table * weights).sum(min_count=1) / weights.sum()
+    return pd.concat([table, pd.DataFrame(averages).T]).rename_axis(index="subset", columns="region")
 
 
-def comparison_table(runs: Sequence[Run], metrics: Sequence[str] = tuple(METRICS)) -> pd.DataFrame:
+def common_metrics(runs: Sequence[Run]) -> list[str]:
+    """Names of the METRICS that all of `runs` were scored by."""
+    return [name for name in METRICS if all(name in run.scores for run in runs)]
+
+
+def comparison_table(
+    runs: Sequence[Run],
+    metrics: Sequence[str] | None = None,
+    frequencies: "pd.Series[float] | None" = None,
+) -> pd.DataFrame:
     """Means over all subsets, one row a run (the layout of the paper's Table 1).
+
+    Args:
+        runs: of one study.
+        metrics: names in METRICS; None: the common ones.
+        frequencies: of the subsets, for weighted means; None: every subset counts alike.
 
     Returns:
         Columns (metric, region or "Avg."), labelled with units; Dice in %, distances in mm.
     """
+    row = AVERAGE_ROW if frequencies is None else WEIGHTED_ROW
     rows = {
         run.name: pd.concat(
-            {METRICS[m].label: subset_table(run.scores, run.study, m).loc[AVERAGE_ROW] for m in metrics}
+            {
+                METRICS[metric].label: subset_table(run.scores, run.study, metric, frequencies).loc[row]
+                for metric in (common_metrics(runs) if metrics is None else metrics)
+            }
         )
         for run in runs
     }
     return pd.DataFrame(rows).T.rename_axis(index="run")
 
 
-def side_by_side(runs: Sequence[Run], metric: str = "dice") -> pd.DataFrame:
+def side_by_side(
+    runs: Sequence[Run], metric: str = "dice", frequencies: "pd.Series[float] | None" = None
+) -> pd.DataFrame:
     """The subset tables of several runs of one study, columns (region or "Avg.", run)."""
-    tables = {run.name: subset_table(run.scores, run.study, metric) for run in runs}
+    tables = {run.name: subset_table(run.scores, run.study, metric, frequencies) for run in runs}
     regions = [*runs[0].study.regions, AVERAGE_COLUMN]
     columns = {(region, name): table[region] for region in regions for name, table in tables.items()}
     return pd.DataFrame(columns)
@@ -127,6 +170,42 @@ def format_value(value: float) -> str:
     return NOTHING if np.isnan(value) else f"{value:.2f}"
 
 
+def format_interval(value: float, low: float, high: float) -> str:
+    """A number with its interval; where it has none, that is seen.
+
+    >>> format_interval(51.234, 48.0, 54.06), format_interval(51.234, float("nan"), float("nan"))
+    ('51.2 [48.0, 54.1]', '51.2 [—]')
+    """
+    return _with_interval(value, low, high, "")
+
+
+def format_difference(value: float, low: float, high: float) -> str:
+    """As `format_interval`, with signs.
+
+    >>> format_difference(1.26, -0.5, 3.0)
+    '+1.3 [-0.5, +3.0]'
+    """
+    return _with_interval(value, low, high, "+")
+
+
+def _with_interval(value: float, low: float, high: float, sign: str) -> str:
+    if np.isnan(value):
+        return NOTHING
+    inside = NOTHING if np.isnan(low) else f"{low:{sign}.1f}, {high:{sign}.1f}"
+    return f"{value:{sign}.1f} [{inside}]"
+
+
+def format_p(p: float) -> str:
+    """Three decimals, or that it is smaller.
+
+    >>> format_p(0.0312), format_p(0.00001), format_p(float("nan"))
+    ('0.031', '<0.001', '—')
+    """
+    if np.isnan(p):
+        return NOTHING
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def print_table(table: pd.DataFrame, title: str, study: Study | None = None, console: Console | None = None) -> None:
     """Print a table of this module to the terminal.
 
@@ -149,11 +228,11 @@ def print_table(table: pd.DataFrame, title: str, study: Study | None = None, con
     for column in table.columns:
         shown.add_column(Text(str(column)), justify="right", no_wrap=True)
     for name, values in zip(table.index.astype(str), table.to_numpy(dtype=float), strict=True):
-        last = name == AVERAGE_ROW
-        if last:
+        total = name in TOTAL_ROWS
+        if name == AVERAGE_ROW:
             shown.add_section()
-        dots = [] if study is None else ["" if last else _dots_under_names(name, study)]
-        shown.add_row(*dots, Text(name), *map(format_value, values), style="bold" if last else None)
+        dots = [] if study is None else ["" if total else _dots_under_names(name, study)]
+        shown.add_row(*dots, Text(name), *map(format_value, values), style="bold" if total else None)
     console.print(shown)
 
 

@@ -5,15 +5,21 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from passion.report.comparison import compare_runs, evidence, seed_groups
 from passion.report.results import Run
 from passion.report.tables import (
-    AVERAGE_ROW,
     METRICS,
+    TOTAL_ROWS,
     case_counts,
     comparison_table,
+    format_difference,
+    format_p,
     format_value,
     side_by_side,
 )
+
+SURE = 0.05
+"""Differences of a smaller corrected p are bold."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,17 @@ class TableView:
     groups: Mapping[str, Sequence[str]]
     rows: Sequence[Row]
     modalities: Sequence[str] = ()
+    note: str = ""
 
 
-def overview(runs: Sequence[Run], metrics: Sequence[str], caption: str) -> TableView:
-    """The layout of the paper's Table 1; a value competes with those of its column."""
-    table = comparison_table(runs, metrics).round(2)
+def overview(
+    runs: Sequence[Run], metrics: Sequence[str], caption: str, frequencies: "pd.Series[float] | None" = None
+) -> TableView:
+    """The layout of the paper's Table 1; a value competes with those of its column.
+
+    With `frequencies` of the subsets, means are weighted by them.
+    """
+    table = comparison_table(runs, metrics, frequencies).round(2)
     marks = []
     for metric in metrics:
         block = table[[METRICS[metric].label]]
@@ -55,12 +67,45 @@ def overview(runs: Sequence[Run], metrics: Sequence[str], caption: str) -> Table
     return _view(table, pd.concat(marks, axis=1) & (len(runs) > 1), caption, "Run")
 
 
-def by_subset(runs: Sequence[Run], metric: str) -> TableView:
+def differences(runs: Sequence[Run], metrics: Sequence[str]) -> list[TableView]:
+    """Paired differences of each run to the first, a table a metric; none where there is nothing to compare.
+
+    Differences that are sure, p under SURE, are bold.
+    """
+    views = []
+    first = next(iter(seed_groups(runs)))
+    for metric in metrics:
+        found = compare_runs(runs, metric)
+        if found.empty:
+            continue
+        names = list(found["region"].unique())
+        rows = [
+            Row(
+                name=str(name),
+                cells=[
+                    cell
+                    for row in block.to_dict("records")
+                    for cell in (
+                        Cell(format_difference(row["difference"], row["low"], row["high"]), row["p_holm"] < SURE),
+                        Cell(format_p(row["p_holm"])),
+                    )
+                ],
+            )
+            for name, block in found.groupby("run", sort=False)
+        ]
+        caption = f"{METRICS[metric].label}: difference to {first}, on the same cases and subsets"
+        groups = dict.fromkeys(names, ("difference", "p"))
+        views.append(TableView(caption, "Run", groups, rows, note=evidence(found)))
+    return views
+
+
+def by_subset(runs: Sequence[Run], metric: str, frequencies: "pd.Series[float]") -> TableView:
     """The paper's Table 3, runs side by side in each region; a value competes within its row and region.
 
-    Where subsets are answered by different numbers of cases, a last column says how many the first run has.
+    Below stand the average and that weighted by the `frequencies` of the subsets. Where subsets are answered by
+    different numbers of cases, a last column says how many the first run has.
     """
-    table = side_by_side(runs, metric).round(2)
+    table = side_by_side(runs, metric, frequencies).round(2)
     marks = []
     for region in table.columns.unique(0):
         block = table[[region]]
@@ -76,7 +121,7 @@ def by_subset(runs: Sequence[Run], metric: str) -> TableView:
     counts = case_counts(runs[0].scores, study)
     if counts.min() == counts.max():
         return replace(view, rows=rows, modalities=study.modalities)
-    shown = [*(Cell(str(count)) for count in counts), Cell("")]
+    shown = [*(Cell(str(count)) for count in counts), *(Cell("") for _ in TOTAL_ROWS)]
     rows = [replace(row, cells=[*row.cells, cell]) for row, cell in zip(rows, shown, strict=True)]
     return replace(view, rows=rows, modalities=study.modalities, groups={**view.groups, "Cases": [""]})
 
@@ -90,7 +135,7 @@ def _view(table: pd.DataFrame, best: pd.DataFrame, caption: str, corner: str) ->
         Row(
             name=str(name),
             cells=[Cell(format_value(value), bool(mark)) for value, mark in zip(values, marks, strict=True)],
-            total=name == AVERAGE_ROW,
+            total=name in TOTAL_ROWS,
         )
         for name, values, marks in zip(table.index, table.to_numpy(float), best.to_numpy(bool), strict=True)
     ]

@@ -1,0 +1,128 @@
+"""What one region of one subject scores: all metrics of `metrics` and `lesions` together."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passion.errors import InputError
+from passion.evaluation.lesions import Lesions, find_lesions, lesion_dice
+from passion.evaluation.metrics import TOLERANCE_MM, check_spacing, dice, surface_scores
+
+
+@dataclass(frozen=True)
+class RegionScore:
+    """What one region of one subject scores.
+
+    Args:
+        dice: overlap, 0 to 1.
+        hd95: mm, see `metrics.SurfaceScores`.
+        hd95_pooled: mm, see `metrics.SurfaceScores`.
+        hd95_reference: mm, see `metrics.SurfaceScores`.
+        surface_dice: 0 to 1, see `metrics.SurfaceScores`.
+        lesion_dice: 0 to 1, see `lesions.lesion_dice`.
+        prediction_empty: no predicted voxel, or too small a volume to count.
+        reference_empty: the subject has no such region.
+    """
+
+    dice: float
+    hd95: float
+    hd95_pooled: float
+    hd95_reference: float
+    surface_dice: float
+    lesion_dice: float
+    prediction_empty: bool
+    reference_empty: bool
+
+
+@dataclass(frozen=True)
+class RegionTruth:
+    """One region of one subject's reference, made ready once for all predictions of it.
+
+    Args:
+        classes: indices of the classes that make up the region.
+        minimum_mm3: a smaller prediction is scored as empty.
+        spacing_mm: distance of neighbouring voxels along each axis.
+        mask: where the region is, on the original grid.
+        lesions: its lesions.
+    """
+
+    classes: Sequence[int]
+    minimum_mm3: float
+    spacing_mm: Sequence[float]
+    mask: NDArray[np.bool_]
+    lesions: Lesions
+
+
+def region_truth(
+    reference_labels: NDArray[np.integer[Any]],
+    classes_of_region: Sequence[int],
+    minimum_mm3: float,
+    spacing_mm: Sequence[float],
+) -> RegionTruth:
+    """The union of some classes of a reference, to be compared with predictions.
+
+    Args:
+        reference_labels: class indices on the original grid, integers, two- or three-dimensional.
+        classes_of_region: indices of the classes that make up the region (`Study.region_classes`).
+        minimum_mm3: a smaller prediction is scored as empty, a smaller reference is not (mm2 on a 2D grid).
+        spacing_mm: distance of neighbouring voxels along each axis.
+
+    Raises:
+        InputError: labels that are not integers, no classes, or an unsuitable spacing.
+    """
+    check_spacing(reference_labels.shape, spacing_mm)
+    mask = _region_mask(reference_labels, classes_of_region)
+    return RegionTruth(classes_of_region, minimum_mm3, spacing_mm, mask, find_lesions(mask, spacing_mm))
+
+
+def score(
+    prediction_labels: NDArray[np.integer[Any]], truth: RegionTruth, tolerance_mm: float = TOLERANCE_MM
+) -> RegionScore:
+    """Scores of a prediction of one region of one subject.
+
+    Args:
+        prediction_labels: class indices on the original grid, integers.
+        truth: see `region_truth`.
+        tolerance_mm: of the surface Dice.
+
+    Raises:
+        InputError: labels that are not integers, shapes that differ, or an unsuitable tolerance.
+
+    >>> labels = np.array([[0, 1, 2], [0, 0, 2]])
+    >>> score(labels, region_truth(labels, [1, 2], minimum_mm3=0, spacing_mm=(1.0, 1.0))).dice
+    1.0
+    >>> score(labels, region_truth(labels, [1, 2], minimum_mm3=5, spacing_mm=(1.0, 1.0))).prediction_empty
+    True
+    """
+    prediction = _region_mask(prediction_labels, truth.classes)
+    if int(np.count_nonzero(prediction)) * math.prod(truth.spacing_mm) < truth.minimum_mm3:
+        prediction = np.zeros_like(prediction)
+    surface = surface_scores(prediction, truth.mask, truth.spacing_mm, tolerance_mm)
+    return RegionScore(
+        dice=dice(prediction, truth.mask),
+        hd95=surface.hd95,
+        hd95_pooled=surface.hd95_pooled,
+        hd95_reference=surface.hd95_reference,
+        surface_dice=surface.surface_dice,
+        lesion_dice=lesion_dice(prediction, truth.lesions),
+        prediction_empty=not prediction.any(),
+        reference_empty=not truth.mask.any(),
+    )
+
+
+def _region_mask(labels: NDArray[np.integer[Any]], classes: Sequence[int]) -> NDArray[np.bool_]:
+    """Where `labels` is one of `classes`."""
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"labels are {labels.dtype}: give class indices as integers")
+    if len(classes) == 0:
+        raise InputError("classes_of_region is empty: name at least one class for the region")
+    # A comparison per class, since regions have few: np.isin takes up to nine times as long on a volume in
+    # Fortran order, which is how image files are read.
+    mask: NDArray[np.bool_] = labels == classes[0]
+    for index in classes[1:]:
+        mask |= labels == index
+    return mask

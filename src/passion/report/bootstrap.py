@@ -1,0 +1,135 @@
+"""Means of scores that are crossed by case and seed: their intervals, their spread, and a test on cases."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made.
+
+    Args:
+        count: samples.
+        level: share of them that an interval holds, in the middle.
+        seed: of the draws; the same seed gives the same interval.
+    """
+
+    count: int = 10_000
+    level: float = 0.95
+    seed: int = 0
+
+
+USUAL = Bootstrap()
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """Values of the same items of every case with every seed.
+
+    Args:
+        scores: (S seeds, C cases, U items), NaN where there is none; items are what one case has several of, such as
+            subsets of modalities.
+        weights: of the items (U,).
+    """
+
+    scores: Floats
+    weights: Floats
+
+    def means(self, seeds: Floats, cases: Floats) -> Floats:
+        """Mean over seeds and cases of each item, then over the items that have one, B times.
+
+        Args:
+            seeds: how often each seed counts (B, S).
+            cases: how often each case counts (B, C).
+
+        Returns:
+            (B,), NaN where no item with a weight is left.
+        """
+        known = ~np.isnan(self.scores)
+        filled = np.where(known, self.scores, 0.0)
+        sums, counts = np.zeros((2, len(seeds), len(self.weights)))
+        # Seed by seed, because a matrix product is the fast way to sum over cases.
+        for seed in range(len(filled)):
+            sums += seeds[:, [seed]] * (cases @ filled[seed])
+            counts += seeds[:, [seed]] * (cases @ known[seed].astype(float))
+        weights = self.weights * (counts > 0)
+        with np.errstate(invalid="ignore"):
+            return np.asarray((weights * sums / np.maximum(counts, 1)).sum(axis=1) / weights.sum(axis=1))
+
+    @property
+    def mean(self) -> float:
+        """With every seed and case once."""
+        seeds, cases, _ = self.scores.shape
+        return float(self.means(np.ones((1, seeds)), np.ones((1, cases)))[0])
+
+    @property
+    def seed_sd(self) -> float:
+        """Standard deviation (n - 1) of the means of each seed; NaN for one."""
+        seeds, cases, _ = self.scores.shape
+        return float(self.means(np.eye(seeds), np.ones((seeds, cases))).std(ddof=1)) if seeds > 1 else float("nan")
+
+    def interval(self, bootstrap: Bootstrap) -> tuple[float, float]:
+        """Percentile interval of the mean: cases and, independently, seeds are drawn with replacement.
+
+        A drawn case brings all its items and is taken in every drawn seed. One seed is drawn always, so the interval
+        then says nothing of other seeds. NaN for fewer than two cases, and where there is no mean.
+
+        Source: Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007.
+        """
+        seeds, cases, _ = self.scores.shape
+        if cases < 2 or np.isnan(self.mean):
+            return float("nan"), float("nan")
+        means = self.means(_drawn(seeds, "seeds", bootstrap), _drawn(cases, "cases", bootstrap))
+        tail = (1 - bootstrap.level) / 2
+        low, high = np.nanquantile(means, [tail, 1 - tail])
+        return float(low), float(high)
+
+    @property
+    def signed_rank_p(self) -> float:
+        """Two-sided p of Wilcoxon's signed-rank test that the cases' values are symmetric about 0.
+
+        A case's value is its mean over seeds, then over the items that it has, by weight. Zeros are dropped; p is 1
+        where all are zero, NaN where there is no value.
+
+        Source: Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1945.
+        """
+        known = ~np.isnan(self.scores)
+        items = np.where(known, self.scores, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        weights = self.weights * known.any(axis=0)
+        has = weights.sum(axis=1) > 0
+        values = (weights * items)[has].sum(axis=1) / weights[has].sum(axis=1)
+        if not values.any():
+            return 1.0 if len(values) else float("nan")
+        return float(stats.wilcoxon(values).pvalue)
+
+
+@lru_cache(maxsize=4)  # the cells of a table have the same cases and seeds, and drawing takes the most time
+def _drawn(n: int, of: Literal["seeds", "cases"], bootstrap: Bootstrap) -> Floats:
+    """How often each of `n` is drawn in each sample (B, n); independent for seeds and cases."""
+    random = np.random.default_rng([bootstrap.seed, ("seeds", "cases").index(of)])
+    return random.multinomial(n, np.full(n, 1 / n), bootstrap.count).astype(float)
+
+
+def holm(p: Floats) -> Floats:
+    """p-values corrected for their number, after Holm; NaN stays and does not count.
+
+    Of p_(1) <= ... <= p_(n), the i-th becomes the largest of min(1, (n - j + 1) p_(j)) over j <= i.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 1979.
+
+    >>> holm(np.array([0.04, 0.01, 0.03])).round(3).tolist()
+    [0.06, 0.03, 0.06]
+    """
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    corrected = np.full(len(p), np.nan)
+    factors = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(factors * p[order]))
+    return corrected
