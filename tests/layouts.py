@@ -66,7 +66,7 @@ def save_cases(root: Path, cases: Cases) -> list[Case]:
 
 def write(layout: str, root: Path, study: Study, cases: Cases) -> Path:
     """Write a study in a layout; what it was made of is beside it."""
-    convert(study, save_cases(root.with_name(f"{root.name} files"), cases), SOURCES[layout], root, False, 0)
+    convert(study, save_cases(root.with_name(f"{root.name} files"), cases), SOURCES[layout], root)
     return root
 
 

@@ -102,6 +102,7 @@ def convert(
         workers: processes.
     """
     from passion.data.conversion import convert as convert_study
+    from passion.data.conversion import papers_in
     from passion.data.sources import read_study, source_named
 
     source = source_named(to, "--to")
@@ -109,7 +110,7 @@ def convert(
     kept = [case for case in cases if len(case.images) == len(study.modalities)] if complete else cases
     if not kept:
         raise InputError(f"{raw}: none of the {len(cases)} cases has every modality; leave out --complete")
-    plan = convert_study(study, kept, source, out, link, workers)
+    plan = convert_study(study, kept, source, out, papers_in(raw), link, workers)
     left_out = f", {len(cases) - len(kept)} that lack a modality left out" if complete else ""
     say(f"{out}: {len(kept)} cases{left_out}")
     for remark in plan.remarks:

@@ -73,10 +73,10 @@ def test_a_study_is_the_same_in_another_layout(name: str, other: str, tmp_path: 
     study, found = read_study(root)
     if SOURCES[other].STUDY is not None and name != other and {name, other} != GLIOMAS:
         with pytest.raises(InputError, match="choose another layout"):
-            convert(study, found, SOURCES[other], tmp_path / "out", False, 0)
+            convert(study, found, SOURCES[other], tmp_path / "out")
         assert not list(tmp_path.glob("*out*"))
         return
-    convert(study, found, SOURCES[other], tmp_path / "out", False, 0)
+    convert(study, found, SOURCES[other], tmp_path / "out")
     check(tmp_path / "out", other, STUDIES[name], cases)
 
 

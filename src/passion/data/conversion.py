@@ -25,10 +25,25 @@ from passion.parallel import map_each
 RECORD = ".conversion"
 """Tells, in an unfinished folder, what it is being made of."""
 
+PAPERS = ("LICEN[CS]E*", "NOTICE*", "phantom.json")
+
 COMPRESSION_LEVEL = 3
 
 
-def convert(study: Study, cases: Sequence[Case], source: type[Source], out: Path, link: bool, workers: int) -> Plan:
+def papers_in(root: Path) -> list[Path]:
+    """What says in a folder whose the study is, and goes along with it."""
+    return sorted(path for pattern in PAPERS for path in root.glob(pattern) if path.is_file())
+
+
+def convert(
+    study: Study,
+    cases: Sequence[Case],
+    source: type[Source],
+    out: Path,
+    papers: Sequence[Path] = (),
+    link: bool = False,
+    workers: int = 0,
+) -> Plan:
     """Write a study in a layout.
 
     The work is done in a folder beside `out`, which takes its place when all is done: a run that is stopped continues
@@ -39,6 +54,7 @@ def convert(study: Study, cases: Sequence[Case], source: type[Source], out: Path
         cases: to write.
         source: the layout.
         out: folder to write.
+        papers: files that are copied into it besides.
         link: make symbolic links to files that need no change, instead of copies.
         workers: processes.
 
@@ -63,6 +79,8 @@ def convert(study: Study, cases: Sequence[Case], source: type[Source], out: Path
         raise
     for name, text in plan.texts.items():
         write_text(beside / name, text)
+    for path in papers:
+        _copy(path, beside / path.name)
     (beside / RECORD).unlink()
     os.replace(beside, out)
     return plan

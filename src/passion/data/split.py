@@ -191,7 +191,8 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         with path.open(encoding="utf-8") as file:
             header = file.readline()
         mark = max(",;\t", key=header.count)
-        table = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False, index_col=False)
+        table = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
+        table.columns = table.columns.str.strip()
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as CSV ({reason})") from error

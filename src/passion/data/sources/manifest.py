@@ -7,6 +7,7 @@
 An empty cell is an absent file; paths are relative to the CSV file. For the YAML file see `description`.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,18 +75,17 @@ def _study(path: Path) -> Study:
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[dict[Any, str]]:
-    """Of the table, which may come from a spreadsheet: with empty rows at its end, and spaces around words."""
+    """Of the table, which may come from a spreadsheet: empty rows and columns, and spaces around words, are nothing."""
     expected = ["case", *columns]
-    table = read_table(path, expected).fillna("")
+    table = read_table(path, expected).fillna("").apply(lambda column: column.str.strip())
+    table = table.loc[(table != "").any(axis=1), [name in expected or any(table[name]) for name in table.columns]]
     unknown = [column for column in table.columns if column not in expected]
     if unknown:
         raise InputError(f"{path}: column {unknown[0]!r} is unknown; expected {', '.join(expected)}")
-    table = table.apply(lambda column: column.str.strip())
-    table = table[(table != "").any(axis=1)]
     if table.empty:
         raise InputError(f"{path}: lists no case; add a row for each")
     for name in table["case"]:
-        if not name or name.startswith(".") or "/" in name or "\\" in name:
+        if not name.isprintable() or not name or name.startswith(".") or "/" in name or "\\" in name:
             raise InputError(
                 f"{path}: case {name!r} cannot be called so; give it a name without / that begins with no dot"
             )
@@ -95,7 +95,7 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[Any, str]]:
 
 
 def _file(row: Mapping[Any, str], column: str, manifest: Path) -> Path:
-    path = manifest.parent / Path(row[column]).expanduser()
+    path = _path(row[column], manifest)
     if not path.is_file():
         raise InputError(
             f"{manifest}: case {row['case']!r}, column {column!r}: there is no file {row[column]!r}; correct the "
@@ -104,11 +104,16 @@ def _file(row: Mapping[Any, str], column: str, manifest: Path) -> Path:
     return path
 
 
+def _path(cell: str, manifest: Path) -> Path:
+    # That of pathlib raises where there is no such user.
+    return manifest.parent / os.path.expanduser(cell)
+
+
 def _check_once(rows: Sequence[Mapping[Any, str]], columns: Sequence[str], manifest: Path) -> None:
     """A file that stands in two cells is one of them by mistake."""
     seen: dict[str, str] = {}
     for row in rows:
         for column in columns:
-            here = f"case {row['case']!r}, column {column!r}"
-            if row[column] and seen.setdefault(row[column], here) != here:
-                raise InputError(f"{manifest}: {row[column]!r} is {seen[row[column]]}, and {here}; correct one")
+            here, path = f"case {row['case']!r}, column {column!r}", os.path.normpath(_path(row[column], manifest))
+            if row[column] and seen.setdefault(path, here) != here:
+                raise InputError(f"{manifest}: {row[column]!r} is {seen[path]}, and {here}; correct one")

@@ -89,15 +89,16 @@ def recoding_into(study: Study, public: Study) -> Codes | None:
             f"{study.name}: modality {foreign[0]!r} is none of {public.name}'s, {', '.join(public.modalities)}; choose "
             "another layout"
         )
-    codes = {_regions_with(public, name): code for name, code in public.classes.items()}
-    places = [_regions_with(study, name) for name in study.classes]
-    for name, place in zip(study.classes, places, strict=True):
+    codes = {_regions_with(public, name): code for name, code in public.classes.items() if code}
+    _, *foreground = study.classes
+    places = [_regions_with(study, name) for name in foreground]
+    for name, place in zip(foreground, places, strict=True):
         if place not in codes or places.count(place) > 1:
             raise InputError(
                 f"{study.name}: class {name!r}, of regions {', '.join(sorted(place)) or 'none'}, is not one class of "
                 f"{public.name}; choose another layout"
             )
-    return recoding(study, [codes[place] for place in places])
+    return recoding(study, [0, *(codes[place] for place in places)])
 
 
 def _regions_with(study: Study, name: str) -> frozenset[str]:
