@@ -330,7 +330,7 @@ def test_the_manifest_of_the_docs_is_read(tmp_path: Path) -> None:
         name="Strokes",
         modalities=("dwi", "adc"),
         classes={"background": 0, "core": 1, "penumbra": 2},
-        regions={"lesion": Region(("core", "penumbra")), "core": Region(("core",))},
+        regions={"lesion": Region(("core", "penumbra")), "core": Region(("core",), minimum_mm3=50)},
         spacing_mm=(1.0, 1.0, None),
     )
     assert [(case.name, sorted(case.images), case.target) for case in cases] == [
