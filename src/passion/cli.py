@@ -95,7 +95,7 @@ def convert(
     Args:
         raw: folder of the study, or CSV file that lists its cases.
         out: folder to write; a run that was stopped is continued.
-        to: name of the layout to write, such as nnunet or manifest.
+        to: layout to write: brats, brats2023, decathlon, manifest, myops or nnunet.
         layout: name of the layout on disk, such as brats; found out by looking where it is not given.
         complete: leave out the cases that lack a modality.
         link: make symbolic links instead of copies, where a file needs no change.
@@ -111,8 +111,11 @@ def convert(
     if not kept:
         raise InputError(f"{raw}: none of the {len(cases)} cases has every modality; leave out --complete")
     plan = convert_study(study, kept, source, out, papers_in(raw), link, workers)
-    left_out = f", {len(cases) - len(kept)} that lack a modality left out" if complete else ""
-    say(f"{out}: {len(kept)} cases{left_out}")
+    say(
+        f"{out}: {len(kept)} of {len(cases)} cases, those with every modality"
+        if complete
+        else f"{out}: {len(kept)} cases"
+    )
     for remark in plan.remarks:
         say(remark)
 

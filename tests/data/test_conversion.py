@@ -220,6 +220,7 @@ def test_a_stopped_conversion_goes_on_where_it_was(tmp_path: Path, monkeypatch: 
     with pytest.raises(KeyboardInterrupt):
         convert(STROKES, cases, SOURCES["manifest"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    (tmp_path / ".out.partial/a/.partial-1234label.nii.gz").write_bytes(b"what a killed process leaves")
     convert(STROKES, cases, SOURCES["manifest"], tmp_path / "out")
     assert (len(begun), len(set(begun))) == (5, 4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
@@ -243,10 +244,18 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     passion("convert", raw, tmp_path / "out", "--to", "nnunet", "--workers", 0)
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"{tmp_path / 'out'}: 6 cases"
-    assert said[1].startswith("5 of 6 cases lack a modality: ")
+    assert said[1].startswith("cases without every modality: 5 of 6; they can be read again, but nnU-Net itself takes")
     assert (tmp_path / "out/LICENSE.txt").read_text() == "free"
     passion("convert", raw, tmp_path / "complete", "--to", "decathlon", "--complete", "--workers", 0)
-    assert capsys.readouterr().out == f"{tmp_path / 'complete'}: 1 cases, 5 that lack a modality left out\n"
+    assert capsys.readouterr().out == f"{tmp_path / 'complete'}: 1 of 6 cases, those with every modality\n"
+
+
+def test_the_help_names_every_layout(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        passion("convert", "--help")
+    assert f"layout to write: {', '.join(list(SOURCES)[:-1])} or {list(SOURCES)[-1]}" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from passion.data.sources.plan import Codes, Piece, Plan, ending_of
 from passion.data.study import Case, Channel, Study, file_of
 from passion.data.volumes import check_same_grid, read_channel, read_labels, read_volume
 from passion.errors import InputError
-from passion.files import replacing, write_text
+from passion.files import PARTIAL, replacing, write_text
 from passion.parallel import map_each
 
 RECORD = ".conversion"
@@ -92,6 +92,8 @@ def _begin(beside: Path, what: str) -> None:
     if not record.is_file() or record.read_text(encoding="utf-8") != digest:
         shutil.rmtree(beside, ignore_errors=True)
         write_text(record, digest)
+    for unfinished in beside.rglob(f"{PARTIAL}*"):
+        unfinished.unlink()
 
 
 def _write(piece: Piece, study: Study, root: Path, link: bool) -> None:

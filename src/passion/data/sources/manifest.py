@@ -60,7 +60,7 @@ class Manifest(Source):
             rows.append({"case": case.name, **{name: str(one.path) for name, one in zip(columns, own, strict=True)}})
             pieces += own
         table = pd.DataFrame(rows, columns=["case", *study.modalities, "label"]).to_csv(index=False)
-        words = yaml.safe_dump(description_of(study), sort_keys=False, allow_unicode=True)
+        words = yaml.safe_dump(description_of(study), sort_keys=False, allow_unicode=True, default_flow_style=None)
         return Plan(pieces, {DEFAULT: table, str(Path(DEFAULT).with_suffix(".yaml")): words})
 
 

@@ -97,8 +97,8 @@ class NNUNet(Source):
         }
         incomplete = sum(len(case.images) < len(study.modalities) for case in cases)
         remark = (
-            f"{incomplete} of {len(cases)} cases lack a modality: they can be read again, but nnU-Net itself takes "
-            "complete cases only; --complete leaves the others out"
+            f"cases without every modality: {incomplete} of {len(cases)}; they can be read again, but nnU-Net itself "
+            "takes complete cases only, and --complete leaves the others out"
         )
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         return Plan(pieces, {DATASET: text}, [remark] if incomplete else [])
@@ -147,7 +147,9 @@ def _study(content: Mapping[str, Any], root: Path) -> Study:
     given = mapping_of(content["labels"], path, "labels")
     labels = {name: codes if isinstance(codes, list) else [codes] for name, codes in given.items()}
     if "ignore" in labels:
-        raise InputError(f"{path}: labels has 'ignore', voxels without a known label; only whole label maps are read")
+        raise InputError(
+            f"{path}: labels has 'ignore', and only whole label maps are read; remove it, and the label files that use it"
+        )
     if labels.pop("background", None) != [0]:
         raise InputError(f"{path}: labels has no 'background' of code 0; add it")
     for name, codes in labels.items():
