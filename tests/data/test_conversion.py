@@ -136,6 +136,14 @@ def test_a_study_of_one_modality_is_written_in_3d(tmp_path: Path) -> None:
     assert read_study(tmp_path / "out")[0] == study
 
 
+def test_modalities_on_different_grids_do_not_go_into_one_file(tmp_path: Path, capsys) -> None:
+    raw = write("manifest", tmp_path / "raw", STROKES, draw_cases(STROKES, np.random.default_rng(0), complete=True))
+    path = next(raw.glob("*/adc.nii.gz"))
+    save(path, np.ones((3, 3, 3), dtype=np.int16))
+    line = refused(capsys, "convert", raw, tmp_path / "out", "--to", "decathlon", "--workers", 0)
+    assert f"{path}: is on another grid than dwi.nii.gz, and cannot go into one file with it; choose another" in line
+
+
 def painted(labels: Mapping[str, int | list[int]], order: list[int], label_map: np.ndarray) -> np.ndarray:
     """What nnU-Net makes of the true masks of its regions: later ones over earlier ones."""
     out = np.zeros_like(label_map)

@@ -17,7 +17,7 @@ from passion.data.prepare import fingerprint
 from passion.data.sources.contract import Source
 from passion.data.sources.plan import Codes, Piece, Plan, ending_of
 from passion.data.study import Case, Channel, Study, file_of
-from passion.data.volumes import check_same_grid, read_channel, read_labels, read_volume
+from passion.data.volumes import read_channel, read_labels, read_volume
 from passion.errors import InputError
 from passion.files import PARTIAL, replacing, write_text
 from passion.parallel import map_each
@@ -130,13 +130,14 @@ def _recoded(file: Path, study: Study, codes: Codes) -> NDArray[np.generic]:
 
 def _gathered(parts: Sequence[Path | Channel]) -> NDArray[np.generic]:
     """One volume, or several along a fourth axis; in the type that is stored, if float32 holds that exactly."""
-    volumes = {
-        str(number): read_channel(part) if isinstance(part, Channel) else read_volume(part)
-        for number, part in enumerate(parts)
-    }
-    check_same_grid(volumes)
-    voxels = [volume.voxels for volume in volumes.values()]
-    whole = np.stack(voxels, axis=-1) if len(voxels) > 1 else voxels[0]
+    first, *others = (read_channel(part) if isinstance(part, Channel) else read_volume(part) for part in parts)
+    for other in others:
+        if not other.grid.alike(first.grid):
+            raise InputError(
+                f"{other.path}: is on another grid than {first.path.name}, and cannot go into one file with it; choose "
+                "another layout"
+            )
+    whole = np.stack([first.voxels, *(other.voxels for other in others)], axis=-1) if others else first.voxels
     stored = np.result_type(*(_stored_type(file_of(part)) for part in parts))
     return whole.astype(stored if np.can_cast(stored, np.float32) else np.float32)
 

@@ -148,7 +148,7 @@ def _study(content: Mapping[str, Any], root: Path) -> Study:
     labels = {name: codes if isinstance(codes, list) else [codes] for name, codes in given.items()}
     if "ignore" in labels:
         raise InputError(
-            f"{path}: labels has 'ignore', and only whole label maps are read; remove it, and the label files that use it"
+            f"{path}: labels has 'ignore', and only whole label maps are read; remove it, and the files that use it"
         )
     if labels.pop("background", None) != [0]:
         raise InputError(f"{path}: labels has no 'background' of code 0; add it")
