@@ -80,6 +80,46 @@ def inspect(
     return 2 if found.all_problems else 0
 
 
+def convert(
+    raw: Path,
+    out: Path,
+    *,
+    to: str,
+    layout: str | None = None,
+    complete: bool = False,
+    link: bool = False,
+    workers: int = 2,
+) -> None:
+    """Write a raw study in another layout, for other programs or as a start for one's own: nnU-Net, a manifest, ...
+
+    Args:
+        raw: folder of the study, or CSV file that lists its cases.
+        out: folder to write; a run that was stopped is continued.
+        to: layout to write: brats, brats2023, decathlon, manifest, myops or nnunet.
+        layout: name of the layout on disk, such as brats; found out by looking where it is not given.
+        complete: leave out the cases that lack a modality.
+        link: make symbolic links instead of copies, where a file needs no change.
+        workers: processes.
+    """
+    from passion.data.conversion import convert as convert_study
+    from passion.data.conversion import papers_in
+    from passion.data.sources import read_study, source_named
+
+    source = source_named(to, "--to")
+    study, cases = read_study(raw, layout)
+    kept = [case for case in cases if len(case.images) == len(study.modalities)] if complete else cases
+    if not kept:
+        raise InputError(f"{raw}: none of the {len(cases)} cases has every modality; leave out --complete")
+    plan = convert_study(study, kept, source, out, papers_in(raw), link, workers)
+    say(
+        f"{out}: {len(kept)} of {len(cases)} cases, those with every modality"
+        if complete
+        else f"{out}: {len(kept)} cases"
+    )
+    for remark in plan.remarks:
+        say(remark)
+
+
 def split(
     raw: Path,
     *,
@@ -363,6 +403,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "phantom brain": phantom_brain,
     "phantom heart": phantom_heart,
     "inspect": inspect,
+    "convert": convert,
     "split": split,
     "draw-missing": draw_missing,
     "prepare": prepare,

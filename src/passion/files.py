@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PARTIAL = ".partial-"
+"""What is being written is called so, and more."""
+
 
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
@@ -41,7 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".partial-", suffix=path.name, dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.name, dir=path.parent)
     os.close(descriptor)
     beside = Path(name)
     try:
@@ -59,7 +62,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """As `replacing`, for a folder: it appears whole at `path`, in place of what was there, or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    beside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=path.parent))
     try:
         yield beside
         beside.chmod(_permissions(0o777))

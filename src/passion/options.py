@@ -25,7 +25,7 @@ class Parser(ArgumentParser):  # type: ignore[misc]
         """See `argparse`."""
         if args == ("--out",):
             args = ("-o", "--out")
-        if args in (("--resume",), ("--json",)):
+        if args in (("--resume",), ("--json",), ("--complete",), ("--link",)):
             kwargs = {"action": "store_true", "help": kwargs.get("help")}
         return super().add_argument(*args, **kwargs)
 

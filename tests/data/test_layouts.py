@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import yaml
 from command_line import passion, refused
-from layouts import AFFINE, LAYOUTS, ORGANS, SHAPE, TUMOURS, WrittenCase, save
+from layouts import AFFINE, ORGANS, SHAPE, TUMOURS, WrittenCase, save
+from layouts import write as write_study
 
 from passion import cli
 from passion.data.sources import read_study, study_named
@@ -35,8 +36,13 @@ def complete(names: str = "abcd") -> dict[str, WrittenCase]:
 
 
 def write(layout: str, root: Path) -> Path:
-    root.mkdir()
-    return LAYOUTS[layout].write(root, ORGANS, complete())
+    """Without the description of the study that only this package reads."""
+    write_study(layout, root, ORGANS, complete())
+    path = root / "dataset.json"
+    if path.exists():
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({key: value for key, value in content.items() if key != "study"}))
+    return root / "manifest.csv" if layout == "manifest" else root
 
 
 def test_one_study_is_prepared_alike_from_every_layout(tmp_path: Path) -> None:
@@ -230,12 +236,12 @@ def test_a_case_in_two_parts_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"regions": None}, "study.yaml: has no key 'regions'"),
+        ({"regions": None}, "manifest.yaml: has no key 'regions'"),
         ({"colour": "red"}, "key 'colour' is unknown; there are: name, modalities, classes, regions, spacing_mm"),
         ({"modalities": "CT"}, "modalities is 'CT', expected a list of names"),
         ({"modalities": ["CT", 3]}, "modalities is ['CT', 3], expected a list of names"),
-        ({"modalities": ["CT", "T1-w", "us"]}, "study.csv: has no column 'us'"),
-        ({"modalities": ["CT", "pet"]}, "study.csv: column 'T1-w' is unknown; expected case, CT, pet, label"),
+        ({"modalities": ["CT", "T1-w", "us"]}, "manifest.csv: has no column 'us'"),
+        ({"modalities": ["CT", "pet"]}, "manifest.csv: column 'T1-w' is unknown; expected case, CT, pet, label"),
         ({"classes": ["liver"]}, "classes is ['liver'], expected names with values"),
         ({"classes": {"background": 0, "liver": 1.5}}, "class 'liver' has code 1.5, expected a whole number"),
         ({"classes": {"background": 0, "liver": True}}, "class 'liver' has code True, expected a whole number"),
@@ -260,37 +266,37 @@ def test_a_wrong_description_is_refused(
 
 def no_description(raw: Path) -> str:
     raw.with_suffix(".yaml").unlink()
-    return "study.yaml: no such file; write one with name, modalities, classes, regions"
+    return "manifest.yaml: no such file; write one with name, modalities, classes, regions"
 
 
 def no_yaml(raw: Path) -> str:
     raw.with_suffix(".yaml").write_text("name: [")
-    return "study.yaml: cannot be read as YAML"
+    return "manifest.yaml: cannot be read as YAML"
 
 
 def no_file(raw: Path) -> str:
-    raw.write_text(raw.read_text().replace("files/pet/b.nii.gz", "files/pet/z.nii.gz"))
-    return "study.csv: case 'b', column 'pet': there is no file 'files/pet/z.nii.gz'"
+    raw.write_text(raw.read_text().replace("b/pet.nii.gz", "b/nose.nii.gz"))
+    return "manifest.csv: case 'b', column 'pet': there is no file 'b/nose.nii.gz'"
 
 
 def twice(raw: Path) -> str:
     raw.write_text(raw.read_text() + raw.read_text().splitlines()[-1] + "\n")
-    return "study.csv: case 'd' is listed twice"
+    return "manifest.csv: case 'd' is listed twice"
 
 
 def no_label_column(raw: Path) -> str:
     raw.write_text(re.sub(r"label", "labels", raw.read_text(), count=1))
-    return "study.csv: has no column 'label'"
+    return "manifest.csv: has no column 'label'"
 
 
 def no_row(raw: Path) -> str:
     raw.write_text(raw.read_text().splitlines()[0] + "\n")
-    return "study.csv: lists no case"
+    return "manifest.csv: lists no case"
 
 
 def name_that_leads_elsewhere(raw: Path) -> str:
     raw.write_text(raw.read_text().replace("\nb,", "\n../b,"))
-    return "study.csv: case '../b' cannot be called so"
+    return "manifest.csv: case '../b' cannot be called so"
 
 
 @pytest.mark.parametrize(
@@ -306,7 +312,7 @@ def test_a_wrong_manifest_is_refused(
 
 def test_a_row_that_ends_early_lacks_what_follows(tmp_path: Path) -> None:
     raw = write("manifest", tmp_path / "raw")
-    raw.write_text(raw.read_text().replace(",files/pet/b.nii.gz,files/label/b.nii.gz", ""))
+    raw.write_text(raw.read_text().replace(",b/pet.nii.gz,b/label.nii.gz", ""))
     _, cases = read_study(raw)
     assert (sorted(cases[1].images), cases[1].target) == (["CT", "T1-w"], None)
 
@@ -324,7 +330,7 @@ def test_the_manifest_of_the_docs_is_read(tmp_path: Path) -> None:
         name="Strokes",
         modalities=("dwi", "adc"),
         classes={"background": 0, "core": 1, "penumbra": 2},
-        regions={"lesion": Region(("core", "penumbra")), "core": Region(("core",))},
+        regions={"lesion": Region(("core", "penumbra")), "core": Region(("core",), minimum_mm3=50)},
         spacing_mm=(1.0, 1.0, None),
     )
     assert [(case.name, sorted(case.images), case.target) for case in cases] == [

@@ -182,13 +182,17 @@ def read_split(path: Path, cases: Sequence[str]) -> Split:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A CSV file as text, with at least `columns`.
+    """A CSV file as text, with at least `columns`, which commas or, as spreadsheets write it, semicolons or tabs part.
 
     Raises:
         InputError: unreadable, or a column is missing.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        with path.open(encoding="utf-8") as file:
+            header = file.readline()
+        mark = max(",;\t", key=header.count)
+        table = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
+        table.columns = table.columns.str.strip()
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as CSV ({reason})") from error

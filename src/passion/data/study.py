@@ -128,6 +128,11 @@ class Channel:
     count: int
 
 
+def file_of(image: Path | Channel) -> Path:
+    """The file that an image is in."""
+    return image.path if isinstance(image, Channel) else image
+
+
 @dataclass(frozen=True)
 class Case:
     """One subject on disk.
@@ -145,7 +150,7 @@ class Case:
     @property
     def files(self) -> dict[str, Path]:
         """The file that each modality is in, and the label file as "target"."""
-        files = {name: image.path if isinstance(image, Channel) else image for name, image in self.images.items()}
+        files = {name: file_of(image) for name, image in self.images.items()}
         return files if self.target is None else {**files, "target": self.target}
 
 

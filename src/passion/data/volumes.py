@@ -131,7 +131,10 @@ def read_labels(path: Path, study: Study) -> tuple[Volume, NDArray[np.uint8]]:
     if not known.all():
         wrong = np.unique(volume.voxels[~known])[0]
         codes = ", ".join(str(code) for code in study.codes)
-        raise InputError(f"{path}: label {wrong:g} is not one of {study.name}'s ({codes}); recode the file")
+        raise InputError(
+            f"{path}: label {wrong:g} is not one of {study.name}'s ({codes}); recode the file, or "
+            "convert the study to a manifest and add the label there"
+        )
     return volume, labels
 
 

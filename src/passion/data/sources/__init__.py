@@ -1,9 +1,10 @@
 """One file a layout on disk; each yields a study and its cases."""
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from passion.data.sources.contract import Source
+from passion.data.sources.contract import Source, subfolders
 from passion.data.study import Case, Study
 from passion.errors import InputError
 from passion.plugins import discover
@@ -34,17 +35,48 @@ def read_study(root: Path, layout: str | None = None) -> tuple[Study, list[Case]
     Raises:
         InputError: nothing is there, an unknown layout, or something that the layout does not allow.
     """
-    if layout is not None and layout not in SOURCES:
-        raise InputError(f"--layout {layout!r} is unknown; there are: {', '.join(SOURCES)}")
+    sources = SOURCES if layout is None else {layout: source_named(layout, "--layout")}
     if not root.exists():
         raise InputError(f"{root}: no such folder or file; give the folder that holds the cases, or a manifest")
-    sources = SOURCES if layout is None else {layout: SOURCES[layout]}
     for source in sources.values():
         found = source.read(root)
         if found is not None:
             return found
+    elsewhere = next((folder for folder in _nearby(root) if _may_hold(folder, sources.values())), None)
+    if elsewhere is not None:
+        raise InputError(f"{root}: holds no case itself, but {elsewhere} does; give that folder")
     if layout is not None:
         raise InputError(f"{root}: holds no case of layout {layout}, which is {SOURCES[layout].LAYOUT}")
     raise InputError(
-        f"{root}: holds no case of a known layout ({', '.join(SOURCES)}); name the one it is meant to be with --layout"
+        f"{root}: holds no case of a known layout ({', '.join(SOURCES)}); name the one it is meant to be with "
+        "--layout, or list its files in a manifest"
     )
+
+
+def source_named(name: str, option: str) -> type[Source]:
+    """A layout by its name.
+
+    Raises:
+        InputError: none has that name; `option` is where it was given.
+    """
+    if name not in SOURCES:
+        raise InputError(f"{option} {name!r} is unknown; there are: {', '.join(SOURCES)}")
+    return SOURCES[name]
+
+
+def _nearby(root: Path) -> Iterator[Path]:
+    """Where the cases may be that are not in `root`: beside it if it is a file, else up to two folders down."""
+    if root.is_file():
+        yield root.parent
+        return
+    folders = subfolders(root)
+    yield from folders
+    for folder in folders:
+        yield from subfolders(folder)
+
+
+def _may_hold(folder: Path, sources: Iterable[type[Source]]) -> bool:
+    try:
+        return any(source.read(folder) is not None for source in sources)
+    except InputError:
+        return True

@@ -3,10 +3,12 @@
 Until 2019 the folders are in two others, HGG and LGG.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from passion.data.sources.contract import Source, case_in, find_nifti, subfolders
+from passion.data.sources.contract import Source, cases_in, find_nifti, plan_in_folders, subfolders
+from passion.data.sources.plan import Plan
 from passion.data.split import check_unique
 from passion.data.study import Case, Region, Study
 
@@ -38,13 +40,20 @@ class Brats(Source):
 
     @staticmethod
     def read(root: Path) -> tuple[Study, list[Case]] | None:
-        """Every folder whose name its files begin with is a case, also one without any modality."""
+        """See `cases_in`; folders may be in HGG and LGG."""
         folders = [folder for part in (root, *(root / grade for grade in GRADES)) for folder in subfolders(part)]
-        cases = [_case(folder) for folder in folders if any(folder.glob(f"{folder.name}_*.nii*"))]
+        cases = [_with_labels(case) for case in cases_in(folders, "_", SUFFIXES)]
         check_unique([case.name for case in cases], root)
         return (BRATS2020, sorted(cases, key=lambda case: case.name)) if cases else None
 
+    @staticmethod
+    def plan(study: Study, cases: Sequence[Case]) -> Plan:
+        """Folders of cases, none of grades."""
+        return plan_in_folders(cases, study, BRATS2020, "_", SUFFIXES)
 
-def _case(folder: Path) -> Case:
-    case = case_in(folder, f"{folder.name}_", SUFFIXES)
-    return case if case.target else replace(case, target=find_nifti(folder, LABELS_OF_CASE_355))
+
+def _with_labels(case: Case) -> Case:
+    if case.target is not None or not case.images:
+        return case
+    folder = next(iter(case.files.values())).parent
+    return replace(case, target=find_nifti(folder, LABELS_OF_CASE_355))

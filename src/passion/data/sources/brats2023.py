@@ -1,8 +1,10 @@
 """The layout of BraTS since 2023: a folder a case, `NAME/NAME-{t1n,t1c,t2f,t2w,seg}.nii.gz`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from passion.data.sources.contract import Source, case_in, subfolders
+from passion.data.sources.contract import Source, cases_in, plan_in_folders, subfolders
+from passion.data.sources.plan import Plan
 from passion.data.study import Case, Region, Study
 
 BRATS2023 = Study(
@@ -28,7 +30,11 @@ class Brats2023(Source):
 
     @staticmethod
     def read(root: Path) -> tuple[Study, list[Case]] | None:
-        """Every folder whose name its files begin with is a case, also one without any modality."""
-        folders = [folder for folder in subfolders(root) if any(folder.glob(f"{folder.name}-*.nii*"))]
-        cases = [case_in(folder, f"{folder.name}-", SUFFIXES) for folder in folders]
+        """See `cases_in`."""
+        cases = cases_in(subfolders(root), "-", SUFFIXES)
         return (BRATS2023, cases) if cases else None
+
+    @staticmethod
+    def plan(study: Study, cases: Sequence[Case]) -> Plan:
+        """See `plan_in_folders`."""
+        return plan_in_folders(cases, study, BRATS2023, "-", SUFFIXES)

@@ -1,19 +1,34 @@
 """What a layout on disk is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from passion.data.sources.plan import EXTENSIONS, Piece, Plan, pieces_of, recoding_into
 from passion.data.study import Case, Study
-
-EXTENSIONS = (".nii.gz", ".nii")
+from passion.errors import InputError
 
 
 def find_nifti(folder: Path, stem: str) -> Path | None:
-    """The NIfTI file of that name, compressed or not; None where there is none."""
-    candidates = (folder / f"{stem}{extension}" for extension in EXTENSIONS)
-    return next((path for path in candidates if path.exists()), None)
+    """The NIfTI file of that name, compressed or not; None where there is none.
+
+    Raises:
+        InputError: both are there.
+    """
+    found = [path for path in (folder / f"{stem}{extension}" for extension in EXTENSIONS) if path.is_file()]
+    check_one(found)
+    return found[0] if found else None
+
+
+def check_one(files: Sequence[Path]) -> None:
+    """Refuse two files for one thing.
+
+    Raises:
+        InputError: naming both.
+    """
+    if len(files) > 1:
+        raise InputError(f"{files[0]}: {files[1].name} is there too, for the same image; remove one")
 
 
 def subfolders(root: Path) -> list[Path]:
@@ -21,20 +36,49 @@ def subfolders(root: Path) -> list[Path]:
     return sorted(path for path in root.glob("[!.]*") if path.is_dir())
 
 
-def case_in(folder: Path, stem: str, suffixes: Mapping[str, str]) -> Case:
-    """The case that is named after its folder and has a file a modality and `seg` for the labels.
+def cases_in(folders: Iterable[Path], mark: str, suffixes: Mapping[str, str]) -> list[Case]:
+    """The cases that are named after their folders and have a file a modality and `seg` for the labels.
+
+    Every folder is one whose name a NIfTI file in it begins with, also one without any modality; none is, where no
+    file at all is called as expected.
 
     Args:
-        folder: of the case.
-        stem: what the file names begin with.
+        folders: to look into.
+        mark: what the file names have between the case's name and the suffix.
         suffixes: what follows, by modality.
+
+    Raises:
+        InputError: a file that is there twice.
     """
-    images = {modality: find_nifti(folder, f"{stem}{suffix}") for modality, suffix in suffixes.items()}
-    return Case(
-        name=folder.name,
-        images={modality: path for modality, path in images.items() if path is not None},
-        target=find_nifti(folder, f"{stem}seg"),
-    )
+    cases = []
+    for folder in folders:
+        if any(folder.glob(f"{folder.name}{mark}*.nii*")):
+            images = {name: find_nifti(folder, f"{folder.name}{mark}{suffix}") for name, suffix in suffixes.items()}
+            there = {name: path for name, path in images.items() if path is not None}
+            cases.append(Case(folder.name, there, find_nifti(folder, f"{folder.name}{mark}seg")))
+    return cases if any(case.files for case in cases) else []
+
+
+def plan_in_folders(cases: Sequence[Case], study: Study, public: Study, mark: str, suffixes: Mapping[str, str]) -> Plan:
+    """What `cases_in` reads back.
+
+    Args:
+        cases: to write.
+        study: of the cases.
+        public: the study whose layout it is.
+        mark: see `cases_in`.
+        suffixes: see `cases_in`.
+
+    Raises:
+        InputError: the study is another than the public one.
+    """
+    codes = recoding_into(study, public)
+    pieces: list[Piece] = []
+    for case in cases:
+        stem = f"{case.name}/{case.name}{mark}"
+        places = {name: Path(f"{stem}{suffix}") for name, suffix in suffixes.items()}
+        pieces += pieces_of(case, places, Path(f"{stem}seg"), codes)
+    return Plan(pieces)
 
 
 class Source(ABC):
@@ -56,4 +100,17 @@ class Source(ABC):
 
         Raises:
             InputError: `root` is of this layout and something in it is wrong. No image is opened.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def plan(study: Study, cases: Sequence[Case]) -> Plan:
+        """The files that `read` gives the study and its cases back from.
+
+        Args:
+            study: to write.
+            cases: of the study, each with a modality at least.
+
+        Raises:
+            InputError: this layout cannot hold the study.
         """

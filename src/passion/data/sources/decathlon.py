@@ -1,19 +1,23 @@
 """The Medical Segmentation Decathlon's layout: `dataset.json` lists 4D files whose last axis holds the modalities."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from passion.data.sources.contract import EXTENSIONS, Source
+from passion.data.sources.contract import Source
 from passion.data.sources.declaration import (
     DATASET,
     checked,
     classes_of_regions,
     mapping_of,
+    numbered,
     numbered_modalities,
     read_dataset,
     require,
 )
+from passion.data.sources.description import DESCRIPTION, description_of, with_description
+from passion.data.sources.plan import EXTENSIONS, Piece, Plan, ending_of, with_ending
 from passion.data.split import check_unique
 from passion.data.study import Case, Channel, Study
 from passion.errors import InputError
@@ -39,6 +43,47 @@ class Decathlon(Source):
         check_unique([case.name for case in cases], root / DATASET)
         return study, sorted(cases, key=lambda case: case.name)
 
+    @staticmethod
+    def plan(study: Study, cases: Sequence[Case]) -> Plan:
+        """The modalities of a case are one file, so all must be there; what the words leave out is described."""
+        pieces: list[Piece] = []
+        training, test = [], []
+        for case in cases:
+            absent = [modality for modality in study.modalities if modality not in case.images]
+            if absent:
+                raise InputError(
+                    f"case {case.name} has no {absent[0]}, and layout decathlon keeps all modalities of a case in one "
+                    "file; --complete leaves such cases out, and other layouts take them"
+                )
+            parts = tuple(case.images[modality] for modality in study.modalities)
+            ending = ending_of(parts[0]) if len(parts) == 1 else EXTENSIONS[0]
+            image = Path("imagesTs" if case.target is None else "imagesTr", f"{case.name}{ending}")
+            pieces.append(Piece(image, parts))
+            if case.target is None:
+                test.append(f"./{image}")
+            else:
+                labels = with_ending(Path("labelsTr", case.name), case.target)
+                pieces.append(Piece(labels, (case.target,)))
+                training.append({"image": f"./{image}", "label": f"./{labels}"})
+        content = {
+            "name": study.name,
+            "tensorImageSize": "3D" if len(study.modalities) == 1 else "4D",
+            **_words(study),
+            "numTraining": len(training),
+            "numTest": len(test),
+            "training": training,
+            "test": test,
+            DESCRIPTION: description_of(study),
+        }
+        return Plan(pieces, {DATASET: json.dumps(content, indent=2, ensure_ascii=False) + "\n"})
+
+
+def _words(study: Study) -> dict[str, Any]:
+    return {
+        "modality": numbered(study.modalities),
+        "labels": {str(code): name for name, code in study.classes.items()},
+    }
+
 
 def _study(content: Mapping[str, Any], root: Path) -> Study:
     path = root / DATASET
@@ -53,7 +98,8 @@ def _study(content: Mapping[str, Any], root: Path) -> Study:
         )
     classes, regions = classes_of_regions({name: [code] for code, name in names.items()})
     modalities = numbered_modalities(content["modality"], path, "modality")
-    return checked(Study(str(content.get("name", root.resolve().name)), modalities, classes, regions), path)
+    study = checked(Study(str(content.get("name", root.resolve().name)), modalities, classes, regions), path)
+    return with_description(study, content, path, _words)
 
 
 def _list(content: Mapping[str, Any], key: str, root: Path) -> list[Any]:
@@ -89,9 +135,13 @@ def _file(entry: object, root: Path) -> Path:
         )
     path = root / entry
     if not path.is_file():
-        raise InputError(
-            f"{root / DATASET}: lists {entry!r}, and there is no such file; get it, or take it off the list"
+        first = path.with_name(f"{_name(path)}_0000{ending_of(path)}")
+        remedy = (
+            f"{first.name} is there, as in nnU-Net 1; convert it with nnUNetv2_convert_old_nnUNet_dataset"
+            if first.is_file()
+            else "get it, or take it off the list"
         )
+        raise InputError(f"{root / DATASET}: lists {entry!r}, and there is no such file; {remedy}")
     return path
 
 

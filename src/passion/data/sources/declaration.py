@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def read_dataset(root: Path, key: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); repair the file") from error
     dataset = mapping_of(content, path, "the file")
@@ -86,6 +86,15 @@ def numbered_modalities(value: object, path: Path, what: str) -> tuple[str, ...]
     if not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: {what} is {channels!r:.80}, expected a name for each number")
     return names
+
+
+def numbered(modalities: Sequence[str]) -> dict[str, str]:
+    """What `numbered_modalities` reads.
+
+    >>> numbered(["CT", "pet"])
+    {'0': 'CT', '1': 'pet'}
+    """
+    return {str(number): name for number, name in enumerate(modalities)}
 
 
 def classes_of_regions(regions: Mapping[str, list[int]]) -> tuple[dict[str, int], dict[str, Region]]:

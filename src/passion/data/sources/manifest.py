@@ -1,15 +1,14 @@
-"""A table of files: `STUDY.csv` has a row a case, and `STUDY.yaml` beside it says what the study is.
+"""A table of files: `STUDY.csv` has a row a case, and `STUDY.yaml` beside it describes the study.
 
-    case,t1,flair,label                     name: Tumours
-    a,a/t1.nii.gz,a/flair.nii.gz,a/seg.nii  modalities: [t1, flair]
-    b,,b/flair.nii.gz,                      classes: {background: 0, edema: 1, core: 4}
-                                            regions: {tumour: [edema, core]}
-                                            spacing_mm: [1, 1, null]
+    case,t1,flair,label
+    a,a/t1.nii.gz,a/flair.nii.gz,a/seg.nii
+    b,,b/flair.nii.gz,
 
-An empty cell is an absent file; paths are relative to the CSV file. `spacing_mm` may be left out.
+An empty cell is an absent file; paths are relative to the CSV file. For the YAML file see `description`.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,90 +16,104 @@ import pandas as pd
 import yaml
 
 from passion.data.sources.contract import Source
-from passion.data.sources.declaration import checked, mapping_of, require
+from passion.data.sources.description import KEYS, described_study, description_of
+from passion.data.sources.plan import Piece, Plan, pieces_of
 from passion.data.split import check_unique, read_table
-from passion.data.study import Case, Region, Study
+from passion.data.study import Case, Study
 from passion.errors import InputError
 
-KEYS = ("name", "modalities", "classes", "regions")
-SPACING = "spacing_mm"
+DEFAULT = "manifest.csv"
+"""The manifest of a folder."""
 
 
 class Manifest(Source):
     """See `Source`."""
 
-    LAYOUT = "STUDY.csv with columns case, MODALITY, ..., label; STUDY.yaml beside it"
+    LAYOUT = f"STUDY.csv (in a folder: {DEFAULT}) with columns case, MODALITY, ..., label; STUDY.yaml beside it"
 
     @staticmethod
     def read(root: Path) -> tuple[Study, list[Case]] | None:
-        """Every row of the CSV file `root` is a case."""
-        if root.suffix != ".csv" or not root.is_file():
+        """Every row of the CSV file `root`, or of a folder's `DEFAULT`, is a case."""
+        path = root / DEFAULT if root.is_dir() else root
+        if path.suffix.lower() != ".csv" or not path.is_file():
             return None
-        study = _study(root.with_suffix(".yaml"))
-        table = read_table(root, ["case", *study.modalities, "label"]).fillna("")
-        _check_table(table, study, root)
+        study = _study(path.with_suffix(".yaml"))
+        columns = [*study.modalities, "label"]
+        rows = _rows(path, columns)
+        _check_once(rows, columns, path)
         cases = []
-        for row in table.to_dict("records"):
-            files = {column: _file(row, column, root) for column in (*study.modalities, "label") if row[column]}
+        for row in rows:
+            files = {column: _file(row, column, path) for column in columns if row[column]}
             target = files.pop("label", None)
             cases.append(Case(row["case"], files, target))
         return study, sorted(cases, key=lambda case: case.name)
+
+    @staticmethod
+    def plan(study: Study, cases: Sequence[Case]) -> Plan:
+        """Files are kept in a folder a case; whatever the study is, it is kept too."""
+        pieces: list[Piece] = []
+        rows = []
+        for case in cases:
+            places = {name: Path(case.name, name) for name in study.modalities}
+            own = pieces_of(case, places, Path(case.name, "label"), None)
+            columns = [*case.images, *(["label"] if case.target else [])]
+            rows.append({"case": case.name, **{name: str(one.path) for name, one in zip(columns, own, strict=True)}})
+            pieces += own
+        table = pd.DataFrame(rows, columns=["case", *study.modalities, "label"]).to_csv(index=False)
+        words = yaml.safe_dump(description_of(study), sort_keys=False, allow_unicode=True, default_flow_style=None)
+        return Plan(pieces, {DEFAULT: table, str(Path(DEFAULT).with_suffix(".yaml")): words})
 
 
 def _study(path: Path) -> Study:
     if not path.is_file():
         raise InputError(f"{path}: no such file; write one with {', '.join(KEYS)} beside the manifest")
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())}); repair the file") from error
-    content = mapping_of(loaded, path, "the file")
-    require(content, path, *KEYS)
-    unknown = [key for key in content if key not in (*KEYS, SPACING)]
+    return described_study(content, path)
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[dict[Any, str]]:
+    """Of the table, which may come from a spreadsheet: empty rows and columns, and spaces around words, are nothing."""
+    expected = ["case", *columns]
+    table = read_table(path, expected).fillna("").apply(lambda column: column.str.strip())
+    table = table.loc[(table != "").any(axis=1), [name in expected or any(table[name]) for name in table.columns]]
+    unknown = [column for column in table.columns if column not in expected]
     if unknown:
-        raise InputError(f"{path}: key {unknown[0]!r} is unknown; there are: {', '.join((*KEYS, SPACING))}")
-    codes, unions = (mapping_of(content[key], path, key) for key in ("classes", "regions"))
-    for key, names in (("modalities", content["modalities"]), *unions.items()):
-        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-            raise InputError(f"{path}: {key} is {names!r:.80}, expected a list of names")
-    # Class 0 is the background, wherever it stands in the file; the sort keeps the order of the others.
-    classes = dict(sorted(codes.items(), key=lambda item: item[1] != 0))
-    regions = {name: Region(tuple(names)) for name, names in unions.items()}
-    spacing_mm = _spacing(content.get(SPACING, [None] * 3), path)
-    study = Study(str(content["name"]), tuple(content["modalities"]), classes, regions, spacing_mm=spacing_mm)
-    return checked(study, path)
-
-
-def _spacing(value: object, path: Path) -> tuple[float | None, ...]:
-    steps = value if isinstance(value, list) else []
-    numbers = [step for step in steps if step is not None]
-    if len(steps) != 3 or not all(type(step) in (int, float) and 0 < step < float("inf") for step in numbers):
-        raise InputError(
-            f"{path}: {SPACING} is {value!r:.80}, expected three numbers of mm, or null to keep a case's own"
-        )
-    return tuple(None if step is None else float(step) for step in steps)
-
-
-def _check_table(table: pd.DataFrame, study: Study, path: Path) -> None:
-    columns = ["case", *study.modalities, "label"]
-    unknown = [column for column in table.columns if column not in columns]
-    if unknown:
-        raise InputError(f"{path}: column {unknown[0]!r} is unknown; expected {', '.join(columns)}")
+        raise InputError(f"{path}: column {unknown[0]!r} is unknown; expected {', '.join(expected)}")
     if table.empty:
         raise InputError(f"{path}: lists no case; add a row for each")
     for name in table["case"]:
-        if not name or name.startswith(".") or "/" in name or "\\" in name:
+        if not name.isprintable() or not name or name.startswith(".") or "/" in name or "\\" in name:
             raise InputError(
                 f"{path}: case {name!r} cannot be called so; give it a name without / that begins with no dot"
             )
     check_unique(table["case"].tolist(), path)
+    rows: list[dict[Any, str]] = table.to_dict("records")
+    return rows
 
 
 def _file(row: Mapping[Any, str], column: str, manifest: Path) -> Path:
-    path = manifest.parent / row[column]
+    path = _path(row[column], manifest)
     if not path.is_file():
         raise InputError(
             f"{manifest}: case {row['case']!r}, column {column!r}: there is no file {row[column]!r}; correct the "
             "path, or leave the cell empty where the file is absent"
         )
     return path
+
+
+def _path(cell: str, manifest: Path) -> Path:
+    # That of pathlib raises where there is no such user.
+    return manifest.parent / os.path.expanduser(cell)
+
+
+def _check_once(rows: Sequence[Mapping[Any, str]], columns: Sequence[str], manifest: Path) -> None:
+    """A file that stands in two cells is one of them by mistake."""
+    seen: dict[str, str] = {}
+    for row in rows:
+        for column in columns:
+            here, path = f"case {row['case']!r}, column {column!r}", os.path.normpath(_path(row[column], manifest))
+            if row[column] and seen.setdefault(path, here) != here:
+                raise InputError(f"{manifest}: {row[column]!r} is {seen[path]}, and {here}; correct one")

@@ -1,9 +1,11 @@
 """MyoPS2020's layout: `train25/CASE_{C0,DE,T2}.nii.gz`, `train25_myops_gd/CASE_gd.nii.gz`, `test20/` likewise."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from passion.data.sources.contract import EXTENSIONS, Source, find_nifti
+from passion.data.sources.contract import Source, find_nifti
+from passion.data.sources.plan import EXTENSIONS, Piece, Plan, pieces_of, recoding_into
+from passion.data.split import check_unique
 from passion.data.study import Case, Region, Study
 
 PIXEL_MM = 0.75
@@ -41,15 +43,26 @@ class MyoPS(Source):
     @staticmethod
     def read(root: Path) -> tuple[Study, list[Case]] | None:
         """Every name that a modality or a label file in one of the folders begins with is a case."""
-        cases: dict[str, Case] = {}
+        cases = []
         for folder in (root / name for name in IMAGE_FOLDERS):
             labels = label_folder(folder)
-            names = _names(folder, SUFFIXES.values()) | _names(labels, [LABEL_SUFFIX])
-            for name in sorted(names):
+            for name in _names(folder, SUFFIXES.values()) | _names(labels, [LABEL_SUFFIX]):
                 found = {modality: find_nifti(folder, f"{name}_{suffix}") for modality, suffix in SUFFIXES.items()}
                 images = {modality: path for modality, path in found.items() if path is not None}
-                cases[name] = Case(name, images, find_nifti(labels, f"{name}_{LABEL_SUFFIX}"))
-        return (MYOPS2020, [cases[name] for name in sorted(cases)]) if cases else None
+                cases.append(Case(name, images, find_nifti(labels, f"{name}_{LABEL_SUFFIX}")))
+        check_unique([case.name for case in cases], root)
+        return (MYOPS2020, sorted(cases, key=lambda case: case.name)) if cases else None
+
+    @staticmethod
+    def plan(study: Study, cases: Sequence[Case]) -> Plan:
+        """Cases without labels are those of the test set."""
+        codes = recoding_into(study, MYOPS2020)
+        pieces: list[Piece] = []
+        for case in cases:
+            folder = Path(IMAGE_FOLDERS[case.target is None])
+            places = {modality: folder / f"{case.name}_{suffix}" for modality, suffix in SUFFIXES.items()}
+            pieces += pieces_of(case, places, label_folder(folder) / f"{case.name}_{LABEL_SUFFIX}", codes)
+        return Plan(pieces)
 
 
 def label_folder(images: Path) -> Path:
