@@ -1,6 +1,7 @@
 """The command line: one function a command; its signature and docstring are its options and help."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,11 @@ from passion.errors import InputError
 
 if TYPE_CHECKING:
     from passion.configuration import Configuration
+
+
+class Terminated(SystemExit):
+    """The process was asked to end: what is being written is cleaned up on the way out."""
+
 
 Size = Literal["full"] | int
 Checkpoint = Literal["last", "best"]
@@ -253,15 +259,17 @@ def train(configuration: "Configuration", *, out: Path, resume: bool = False) ->
 
     Args:
         configuration: see the groups of options.
-        out: the run folder; it must not exist yet.
-        resume: continue the run in --out after its last whole epoch, with its own configuration.
+        out: the run folder; without --resume there must be nothing in it.
+        resume: continue the run in --out after its last whole epoch, with its own configuration; where none is begun,
+            begin it.
     """
     from passion.experiment import train as train_run
     from passion.parallel import leads
 
-    train_run(configuration, out, resume)
+    anything_left = train_run(configuration, out, resume)
     if leads():
-        say(f"{out}: trained; next: passion evaluate {out}")
+        already = "" if anything_left else " already, for all its epochs"
+        say(f"{out}: trained{already}; next: passion evaluate {out}")
 
 
 def evaluate(
@@ -425,9 +433,11 @@ def say(text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that `arguments` (default: those of the process) name, and exit.
 
-    Exit code 0, or 2 for a mistake in what was given, which is said in one line; 130 when interrupted.
+    Exit code 0, or 2 for a mistake in what was given, which is said in one line; 130 when interrupted, 143 when
+    terminated.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         sys.exit(run(words))
     except InputError as error:
@@ -435,11 +445,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             sys.stderr.write(f"passion: error: {line}\n")
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.stderr.write("passion: interrupted; the same command continues where it can\n")
+        sys.stderr.write(f"passion: interrupted; {_continuing(words)}\n")
         sys.exit(130)
+    except Terminated:
+        sys.stderr.write(f"passion: terminated; {_continuing(words)}\n")
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, _: object) -> NoReturn:
+    raise Terminated(128 + number)
+
+
+def _continuing(words: Sequence[str]) -> str:
+    if "train" in words[:1] and "--resume" not in words:
+        return "the same command with --resume continues after the last whole epoch"
+    return "the same command continues where it can"
 
 
 def run(words: list[str]) -> int:

@@ -144,10 +144,19 @@ def _option(words: Sequence[str], *names: str) -> list[str]:
 
 
 def _with_configuration_of_run(words: list[str]) -> list[str]:
-    """A resumed run brings its configuration along."""
+    """A resumed run brings its configuration along.
+
+    Raises:
+        InputError: there is no run to resume, and nothing is said of what to begin.
+    """
     folders = _option(words, "--out", "-o")
-    if "--resume" in words and folders and (Path(folders[-1]) / "config.yaml").exists():
-        return ["--config", str(Path(folders[-1]) / "config.yaml"), *words]
+    if "--resume" not in words or not folders:
+        return words
+    own = Path(folders[-1]) / "config.yaml"
+    if own.exists():
+        return ["--config", str(own), *words]
+    if not _option(words, "--config", "--data.prepared") and not {"-h", "--help"} & set(words):
+        raise InputError(f"--out {folders[-1]}: there is no run to resume; begin it with all its options")
     return words
 
 

@@ -1,7 +1,6 @@
 """From raw files to the prepared study: crop and normalise each modality by itself, store."""
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,6 +15,7 @@ from passion.data.store import TARGET, Box, PreparedStudy, case_folder, write_ca
 from passion.data.study import Case, Study
 from passion.data.volumes import Volume, read_case
 from passion.errors import InputError
+from passion.files import LOCK, alone_in, put_folder, remove
 from passion.parallel import map_each
 
 MOST_VOXELS = 2**30
@@ -156,19 +156,21 @@ def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int) -> int
     Raises:
         InputError: any case cannot be used, or `out` holds another study or this one on other grids.
     """
-    done = _fingerprints(out, study)
     beside = out.with_name(f".{out.name}.partial")
-    started_here = not beside.exists()
-    done |= _fingerprints(beside, study)
-    todo = [case for case in cases if done.get(case.name) != fingerprint(case)]
-    try:
-        write_study(beside, study)
-        map_each(partial(prepare_case, study=study, out=beside), todo, workers, "Preparing")
-    except InputError:
-        if started_here:
-            shutil.rmtree(beside, ignore_errors=True)
-        raise
-    _move(beside, out)
+    begun = (beside / "study.json").exists()
+    with alone_in(beside, f"{out}: another process is preparing it; wait for that"):
+        if not begun:
+            remove(beside / "cases")
+        try:
+            done = _fingerprints(out, study) | (_fingerprints(beside, study) if begun else {})
+            todo = [case for case in cases if done.get(case.name) != fingerprint(case)]
+            write_study(beside, study)
+            map_each(partial(prepare_case, study=study, out=beside), todo, workers, "Preparing")
+        except InputError:
+            if not begun:
+                remove(beside)
+            raise
+        _move(beside, out)
     return len(todo)
 
 
@@ -192,9 +194,8 @@ def _fingerprints(folder: Path, study: Study) -> dict[str, Mapping[str, list[int
 def _move(beside: Path, out: Path) -> None:
     if not out.exists() or not any(out.iterdir()):
         os.replace(beside, out)
+        remove(out / LOCK)
         return
     for folder in sorted((beside / "cases").glob("[!.]*")):
-        place = case_folder(out, folder.name)
-        shutil.rmtree(place, ignore_errors=True)
-        os.replace(folder, place)
-    shutil.rmtree(beside)
+        put_folder(folder, case_folder(out, folder.name))
+    remove(beside)

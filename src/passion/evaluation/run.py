@@ -1,6 +1,6 @@
 """Scoring a run folder."""
 
-from collections.abc import Iterator
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,13 +11,15 @@ import torch
 from passion.data.split import read_split
 from passion.data.store import PreparedStudy
 from passion.data.study import Study
-from passion.data.whole_cases import WholeCase, WholeCases
+from passion.data.whole_cases import WholeCases
 from passion.errors import InputError
 from passion.evaluation.metrics import TOLERANCE_MM, check_tolerance
+from passion.evaluation.scored import ScoredCases
 from passion.evaluation.subsets import By, evaluate
-from passion.files import write_json
+from passion.files import alone_in
 from passion.inference import OVERLAP, choose_device
-from passion.parallel import track
+from passion.networks import Segmenter
+from passion.progress import surroundings
 from passion.runs import CheckpointName, load_run, versions
 
 Precision = Literal["trained", "fp32", "bf16"]
@@ -37,7 +39,8 @@ def evaluate_run(
 ) -> tuple[pd.DataFrame, Study, Path]:
     """Score a run on every subset and write `evaluation/{part}-{checkpoint}`.
 
-    Another way of scoring or another precision than the usual goes into a folder of its own, named after it.
+    Another way of scoring or another precision than the usual goes into a folder of its own, named after it. An
+    evaluation that was stopped continues with the cases that are not scored yet, if nothing has changed since.
 
     Args:
         run: folder of the run.
@@ -51,10 +54,11 @@ def evaluate_run(
         tolerance_mm: of the surface Dice (pixels by slice).
 
     Returns:
-        The scores (see `passion.evaluation.subsets.evaluate`), the study and the folder written to.
+        The scores of case, subset and region (see `passion.evaluation.scoring`), the study and the folder written to.
 
     Raises:
-        InputError: no such run, checkpoint, study or case, or an unsuitable tolerance.
+        InputError: no such run, checkpoint, study or case, an unsuitable tolerance, or another process evaluates the
+            same.
     """
     check_tolerance(tolerance_mm)
     where = choose_device(device)
@@ -69,22 +73,34 @@ def evaluate_run(
     crop = trained.configuration.data.crop
     cases = WholeCases(study, names, trained.study.modalities, crop, trained.network.patch_size)
 
-    def scored() -> Iterator[WholeCase]:
-        yield from track((cases[index] for index in range(len(cases))), len(cases), "Evaluating")
-
     unusual = ["by-slice"] * (by == "slice") + [precision] * (precision != "trained")
     folder = run / "evaluation" / "-".join([part, checkpoint, *unusual])
     own = "bf16" if trained.configuration.training.precision == "bf16-mixed" else "fp32"
     used = own if precision == "trained" else precision
-    with torch.autocast(where.type, torch.bfloat16, enabled=used == "bf16"):
-        scores = evaluate(trained.network, scored(), trained.study, where, folder, by, tolerance_mm)
     settings = {
         "split": part, "checkpoint": checkpoint, "epoch": trained.epoch, "overlap": OVERLAP, "cases": len(cases),
         "by": by, "distance_unit": "mm" if by == "subject" else "pixels", "surface_tolerance": tolerance_mm,
         "device": str(where), "precision": used, **versions(),
     }  # fmt: skip
-    write_json(folder / "settings.json", settings)
-    return scores, trained.study, folder
+    made_of = {
+        **settings, **surroundings(), "study": trained.study.to_dict(), "prepared": study.study.to_dict(),
+        "crop": crop, "weights": fingerprint(trained.network),
+        "files": {name: study.case(name).source for name in names},
+    }  # fmt: skip
+    with alone_in(folder, f"{folder}: another process is evaluating there; wait for it"):
+        scored = ScoredCases(folder, made_of)
+        with torch.autocast(where.type, torch.bfloat16, enabled=used == "bf16"):
+            evaluate(trained.network, cases, trained.study, where, scored, by)
+        return scored.write(names, settings), trained.study, folder
+
+
+def fingerprint(network: Segmenter) -> str:
+    """A digest of all weights and buffers: the same for the same network, wherever its checkpoint lies."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def same_but_for_order(prepared: Study, trained: Study) -> bool:
