@@ -17,6 +17,7 @@ from passion.evaluation.metrics import TOLERANCE_MM, check_tolerance
 from passion.evaluation.subsets import By, evaluate
 from passion.files import write_json
 from passion.inference import OVERLAP, choose_device
+from passion.models import is_model
 from passion.parallel import track
 from passion.runs import CheckpointName, load_run, versions
 
@@ -35,18 +36,19 @@ def evaluate_run(
     precision: Precision = "trained",
     tolerance_mm: float = TOLERANCE_MM,
 ) -> tuple[pd.DataFrame, Study, Path]:
-    """Score a run on every subset and write `evaluation/{part}-{checkpoint}`.
+    """Score a run, or an exported model, on every subset and write `evaluation/{part}-{checkpoint}`.
 
-    Another way of scoring or another precision than the usual goes into a folder of its own, named after it.
+    Another way of scoring or another precision than the usual goes into a folder of its own, named after it. Scores of
+    an exported model, which name cases, go beside it and not into it: `MODEL-evaluation/{part}`.
 
     Args:
-        run: folder of the run.
-        checkpoint: "last" or "best".
-        part: of the run's split.
-        prepared: folder of the prepared study; None: where the run was trained.
+        run: folder of the run, or of an exported model.
+        checkpoint: "last" or "best"; an exported model has one only.
+        part: of the split.
+        prepared: folder of the prepared study; None: where the run was trained. An exported model needs it.
         device: "auto", or a name that PyTorch knows.
         by: what is scored as one, "subject" or "slice".
-        split: CSV file; None: the run's own.
+        split: CSV file; None: the run's own. An exported model needs it.
         precision: see `Precision`.
         tolerance_mm: of the surface Dice (pixels by slice).
 
@@ -57,24 +59,30 @@ def evaluate_run(
         InputError: no such run, checkpoint, study or case, or an unsuitable tolerance.
     """
     check_tolerance(tolerance_mm)
+    exported = is_model(run)
+    for option, given in (("prepared", prepared), ("split", split)):
+        if exported and given is None:
+            raise InputError(f"--{option}: is needed with an exported model, which holds no case; name one")
     where = choose_device(device)
     trained = load_run(run, checkpoint, where)
-    study = PreparedStudy.open(prepared or trained.configuration.data.prepared)
+    source = prepared or trained.prepared
+    assert source is not None
+    study = PreparedStudy.open(source)
     if not same_but_for_order(study.study, trained.study):
         raise InputError(
             f"{study.folder}: holds {study.study.name} prepared with {study.study.geometry}, the run was trained on "
             f"{trained.study.name} with {trained.study.geometry}; prepare it alike"
         )
     names = read_split(split or run / "split.csv", study.cases)[part]
-    crop = trained.configuration.data.crop
-    cases = WholeCases(study, names, trained.study.modalities, crop, trained.network.patch_size)
+    cases = WholeCases(study, names, trained.study.modalities, trained.crop, trained.network.patch_size)
 
     def scored() -> Iterator[WholeCase]:
         yield from track((cases[index] for index in range(len(cases))), len(cases), "Evaluating")
 
     unusual = ["by-slice"] * (by == "slice") + [precision] * (precision != "trained")
-    folder = run / "evaluation" / "-".join([part, checkpoint, *unusual])
-    own = "bf16" if trained.configuration.training.precision == "bf16-mixed" else "fp32"
+    folder = _folder_beside(run) if exported else run / "evaluation"
+    folder /= "-".join([part, *([] if exported else [checkpoint]), *unusual])
+    own = "bf16" if trained.precision == "bf16-mixed" else "fp32"
     used = own if precision == "trained" else precision
     with torch.autocast(where.type, torch.bfloat16, enabled=used == "bf16"):
         scores = evaluate(trained.network, scored(), trained.study, where, folder, by, tolerance_mm)
@@ -87,9 +95,15 @@ def evaluate_run(
     return scores, trained.study, folder
 
 
+def _folder_beside(model: Path) -> Path:
+    place = model if model.name not in ("", "..") else model.resolve()
+    return place.with_name(f"{place.name}-evaluation")
+
+
 def same_but_for_order(prepared: Study, trained: Study) -> bool:
-    """Whether a run can be scored on a study: order of modalities, slices or volumes, and how files were brought to
-    one grid and orientation may differ.
+    """Whether a run can be scored on a study: order of modalities, slices or volumes, how files were brought to one
+    grid and orientation, and whether they are phantoms may differ.
     """
-    free = {name: getattr(trained, name) for name in ("modalities", "spatial_dims", "resample", "orientation")}
+    names = ("modalities", "spatial_dims", "resample", "orientation", "phantom")
+    free = {name: getattr(trained, name) for name in names}
     return replace(prepared, **free) == trained and set(prepared.modalities) == set(trained.modalities)
