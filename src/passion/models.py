@@ -92,18 +92,25 @@ def read_model(folder: Path) -> tuple[Card, Segmenter]:
         InputError: a file is missing, unreadable or not as it was exported, a newer version has written it, or card
             and weights do not fit.
     """
-    card = _read_card(folder / MODEL_CARD)
+    path = folder / MODEL_CARD
+    card = _read_card(path)
     state = _read_weights(folder / WEIGHTS, card)
-    try:
-        check_known(card["network"], folder / MODEL_CARD)
-        network = build(**card["network"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _unfit(folder / MODEL_CARD, f"does not describe a network ({error!r})") from error
+    network = _build(card, path)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise _unfit(folder / WEIGHTS, f"does not fit the network of the card ({error!s:.200})") from error
     return card, network.eval()
+
+
+def _build(card: Card, path: Path) -> Segmenter:
+    try:
+        check_known(card["network"], path)
+        return build(**card["network"])
+    except InputError as error:
+        raise error if str(path) in str(error) else _unfit(path, f"does not describe a network: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise _unfit(path, f"does not describe a network ({error!r:.200})") from error
 
 
 def _read_card(path: Path) -> Card:
@@ -120,6 +127,9 @@ def _read_card(path: Path) -> Card:
     checksums = card.get(CHECKSUMS)
     if not isinstance(checksums, dict) or checksums.get(OF_CARD) != _card_checksum(own):
         raise _unfit(path, "is not as it was exported: its checksum differs")
+    for key in ("study", "network", "inference", "checkpoint"):
+        if key not in card:
+            raise _unfit(path, f"lacks {key!r}")
     return dict(card)
 
 

@@ -81,7 +81,7 @@ def card_of(run: Path, name: CheckpointName, trained: TrainedRun, about: About) 
         "authors": about.authors or NOT_STATED,
         "license": about.license or NOT_STATED,
         "notes": about.notes or "",
-        "use": {"intended": INTENDED, "limits": _limits(study, name, training, evaluation)},
+        "use": {"intended": INTENDED, "limits": limits_of(study, name, training, evaluation)},
         "study": study.to_dict(),
         "preparation": {"crop": CROPPING, "normalisation": NORMALISING, "spacing_mm": study.spacing_mm},
         "network": network_options(configuration.network, trained.network),
@@ -179,7 +179,7 @@ def _means(rows: pd.DataFrame) -> dict[str, float | None]:
     return {shown: round(mean, DECIMALS) if math.isfinite(mean) else None for shown, mean in means.items()}
 
 
-def _limits(
+def limits_of(
     study: Study, name: CheckpointName, training: dict[str, Any] | str, evaluation: list[dict[str, Any]] | str
 ) -> list[str]:
     """What a reader should know before trusting it, a sentence each."""

@@ -1,6 +1,7 @@
 """A run as a MONAI bundle, which MONAI's own tools load and run."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,13 @@ def export_bundle(run: Path, out: Path, checkpoint: CheckpointName, about: About
     names = card["study"]["modalities"]
     files = ", ".join(f"`{name}.nii.gz`" for name in names)
     how = HOW.format(version=__version__, modalities=len(names), first=names[0], files=files)
+    # Into memory, since a file that is saved by name has that name in it, and so never the same bytes twice.
+    weights = BytesIO()
+    torch.save({f"segmenter.{name}": value for name, value in network.state_dict().items()}, weights)
+    card = {**card, CHECKSUMS: {WEIGHTS: checksum(weights.getvalue())}}
     with replacing_folder(out) as beside:
         with replacing(beside / WEIGHTS) as file:
-            torch.save({f"segmenter.{name}": value for name, value in network.state_dict().items()}, file)
-        card = {**card, CHECKSUMS: {WEIGHTS: checksum((beside / WEIGHTS).read_bytes())}}
+            file.write_bytes(weights.getvalue())
         write_json(beside / "configs" / "inference.json", inference_config(card))
         write_json(beside / "configs" / "metadata.json", metadata(card))
         write_text(beside / "docs" / "README.md", page_of(card, how))
