@@ -14,17 +14,17 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.transforms import Transform
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from passion.data.loading import Crop
 from passion.data.resampling import Grid
 from passion.data.store import Box
 from passion.data.study import Study
-from passion.data.volumes import Volume
 from passion.errors import InputError
 from passion.inference import InferenceSettings, infer
 from passion.networks import build
-from passion.prediction import labels_of, stack_case
+from passion.prediction import as_volume, labels_of, stack_case
 
 NIFTI = (".nii.gz", ".nii")
 
@@ -122,12 +122,14 @@ class StackModalitiesd(Transform):  # type: ignore[misc]
         """The result is named after the entry `case`, or the file of the first modality where there is none.
 
         Raises:
-            InputError: no modality, or images that are not on one grid.
+            InputError: no modality, an image that cannot be used, or images that are not on one grid.
         """
         given = {name: data[name] for name in self.study.modalities if name in data}
         if not given:
             raise InputError(f"case: has no modality; give at least one of {', '.join(self.study.modalities)}")
-        volumes = {name: _volume(name, image) for name, image in given.items()}
+        volumes = {
+            name: as_volume(name, image.as_tensor()[0].numpy(), affine_of(image)) for name, image in given.items()
+        }
         seen = stack_case(volumes, self.study, self.crop, self.patch_size)
         first = next(iter(given.values()))
         meta = {
@@ -139,9 +141,9 @@ class StackModalitiesd(Transform):  # type: ignore[misc]
         return {"image": MetaTensor(seen.images[0], meta=meta), "present": seen.present[0]}
 
 
-def _volume(name: str, image: MetaTensor) -> Volume:
-    """An image (1, X, Y, Z), as MONAI has read it."""
-    return Volume(Path(name), image.as_tensor()[0].float().numpy(), np.asarray(image.affine, dtype=np.float64))
+def affine_of(image: MetaTensor) -> NDArray[np.float64]:
+    """Voxel indices to mm, (4, 4), of what MONAI has read."""
+    return np.asarray(image.affine, dtype=np.float64)
 
 
 class LabelsOnOwnGridd(Transform):  # type: ignore[misc]

@@ -100,7 +100,7 @@ def predict(
     unknown = [name for name in images if name not in study.modalities]
     if unknown:
         raise InputError(f"images: {unknown[0]!r} is no modality of the run; it has {', '.join(study.modalities)}")
-    volumes = {name: _as_volume(name, image, affine) for name, image in images.items()}
+    volumes = {name: as_volume(name, image, affine) for name, image in images.items()}
     seen = stack_case(volumes, study, runs[0].crop, runs[0].network.patch_size)
     stacked = seen.images.to(where)
     answers = [infer(one.network, stacked, seen.present, seen.present, settings)[0] for one in runs]
@@ -175,7 +175,12 @@ def _common_study(runs: Sequence[TrainedRun], folders: Sequence[Path]) -> Study:
     return runs[0].study
 
 
-def _as_volume(name: str, image: Path | str | NDArray[Any], affine: NDArray[np.float64] | None) -> Volume:
+def as_volume(name: str, image: Path | str | NDArray[Any], affine: NDArray[np.float64] | None) -> Volume:
+    """An image as `predict` takes it; see there.
+
+    Raises:
+        InputError: it cannot be used.
+    """
     if isinstance(image, Path | str):
         return read_image(Path(image))
     voxels = np.asarray(image, dtype=np.float32)

@@ -3,6 +3,7 @@
 import inspect
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ import yaml
 from command_line import passion
 from untrained import untrained_run
 
+from passion.data.sources import read_study
 from passion.data.sources.brats import BRATS2020
+from passion.data.store import PreparedStudy
+from passion.evaluation.run import same_but_for_order
 from passion.exporting import card as cards
 from passion.exporting.page import page_of
 from passion.networks import network_class
@@ -107,3 +111,11 @@ def test_limits_of_a_real_study_and_of_a_chosen_epoch() -> None:
     assert "chosen by the scores on val" in limits
     assert "phantom" not in limits
     assert "lacked" not in limits
+
+
+def test_phantoms_are_known_as_such_and_patients_can_be_scored_all_the_same(raw: Path, study: Path) -> None:
+    found, _ = read_study(raw)
+    assert found == replace(BRATS2020, phantom=True)
+    assert PreparedStudy.open(study / "prepared").study == found
+    assert same_but_for_order(BRATS2020, found)
+    assert not same_but_for_order(replace(BRATS2020, name="other"), found)

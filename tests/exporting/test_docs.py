@@ -1,5 +1,6 @@
 """The commands of docs/sharing.md, run one after the other where a new user would be."""
 
+import os
 import re
 import shlex
 import shutil
@@ -11,6 +12,8 @@ import nibabel
 import numpy as np
 import pytest
 from command_line import passion
+
+import passion as package
 
 PAGE = Path(__file__).parents[2] / "docs" / "sharing.md"
 CASE = "BraTS20_Training_003"
@@ -33,7 +36,9 @@ def test_the_commands_of_the_page(trained: Path, study: Path, tmp_path: Path, mo
         if program == "passion":
             passion(*words)
         else:
-            subprocess.run([sys.executable, *words], check=True, capture_output=True)
+            here = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
+            done = subprocess.run([sys.executable, *words], env=here, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
     ours, monais = (np.asarray(nibabel.load(path).dataobj) for path in ("seg.nii.gz", "out/one_seg.nii.gz"))
     np.testing.assert_array_equal(monais, ours)
     assert Path("model-evaluation/test/scores.csv").exists()

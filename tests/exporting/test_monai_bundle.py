@@ -102,14 +102,16 @@ def test_files_can_be_listed(bundle: Path, trained: Path, cases: Path, tmp_path:
 
 
 def heart(folder: Path) -> Path:
-    """Two modalities of a heart, on a grid that is not the study's."""
+    """Two modalities of a heart, on a grid that is not the study's, stored as integers with a factor."""
     random = np.random.default_rng(0)
     affine = np.diag([-1.3, -1.1, 9.0, 1.0])
     (folder / "heart").mkdir(parents=True)
     for modality in ("lge", "t2"):
         voxels = np.zeros((50, 61, 3), dtype=np.int16)
         voxels[6:44, 9:55] = random.integers(1, 900, (38, 46, 3))
-        nibabel.save(nibabel.Nifti1Image(voxels, affine), folder / "heart" / f"x_{modality}.nii.gz")
+        image = nibabel.Nifti1Image(voxels, affine)
+        image.header.set_slope_inter(0.0371, 0)
+        nibabel.save(image, folder / "heart" / f"x_{modality}.nii.gz")
     return folder
 
 
