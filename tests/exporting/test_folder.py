@@ -1,6 +1,7 @@
 """An exported model answers as its run does, from its folder alone; what was changed or cannot be shared is refused."""
 
 import hashlib
+import inspect
 import json
 import shutil
 import sys
@@ -21,6 +22,7 @@ from untrained import untrained_run
 from passion import models, predict
 from passion.data.sources.brats import BRATS2020
 from passion.data.study import Study
+from passion.plugins import import_class
 from passion.runs import load_run
 
 FIRST = "BraTS20_Training_001"
@@ -246,3 +248,9 @@ def test_places_are_checked(trained: Path, model: Path, tmp_path: Path, capsys) 
     assert "is an exported model already" in refused(capsys, "export", model, "-o", tmp_path / "out")
     assert "is not a run folder" in refused(capsys, "export", tmp_path, "-o", tmp_path / "out")
     assert 'key "format"' in refused(capsys, "export", trained, "-o", tmp_path / "out", "--format", "onnx")
+
+
+@pytest.mark.parametrize("name", models.KNOWN_CLASSES)
+def test_networks_that_a_card_may_name_exist_and_read_nothing(name: str) -> None:
+    parameters = inspect.signature(import_class(name, torch.nn.Module)).parameters
+    assert not [key for key in parameters if key.startswith("pretrained") or key.endswith(("path", "url", "file"))]

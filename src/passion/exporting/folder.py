@@ -21,7 +21,7 @@ With `passion` {version} or newer:
     $ passion predict MODEL {options} -o seg.nii.gz
     $ passion evaluate MODEL --prepared PREPARED --split SPLIT.csv
 
-`MODEL` is this folder. Whatever modality there is not is left out. Nothing in the folder is executed, and weights or a
+`MODEL` is this folder. A modality that is not at hand is left out. Nothing in the folder is executed, and weights or a
 card that were changed are refused."""
 
 

@@ -27,8 +27,8 @@ With `passion` {version} or newer and `monai[fire,ignite]`:
     $ python -m monai.bundle run --config_file BUNDLE/configs/inference.json --meta_file BUNDLE/configs/metadata.json \\
           --bundle_root BUNDLE --dataset_dir CASES --output_dir OUT
 
-`BUNDLE` is this folder. `CASES` holds a folder for each case, with files named after the modalities:
-{files}. Whatever modality there is not is left out. Files of other names are listed:
+`BUNDLE` is this folder. `CASES` holds a folder for each case, with files named after the modalities: {files}.
+A modality without a file is absent. Files of other names are listed:
 `--datalist "[{{'case': 'NAME', '{first}': 'FILE'}}]"`. The answers are `OUT/NAME_seg.nii.gz`.
 
 The network takes images (B, {modalities}, *space) and `present` (B, {modalities}), true where a modality is there, and
