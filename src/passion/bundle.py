@@ -119,7 +119,7 @@ class StackModalitiesd(Transform):  # type: ignore[misc]
         self.patch_size = patch_size
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """The result is named after the entry `case`, or the file of the first modality where there is none.
+        """The result is named after the entry `case`, or the file whose grid it is on where there is none.
 
         Raises:
             InputError: no modality, an image that cannot be used, or images that are not on one grid.
@@ -131,9 +131,8 @@ class StackModalitiesd(Transform):  # type: ignore[misc]
             name: as_volume(name, image.as_tensor()[0].numpy(), affine_of(image)) for name, image in given.items()
         }
         seen = stack_case(volumes, self.study, self.crop, self.patch_size)
-        first = next(iter(given.values()))
         meta = {
-            "filename_or_obj": str(data.get("case", first.meta.get("filename_or_obj", "case"))),
+            "filename_or_obj": str(data.get("case", given[seen.reference].meta.get("filename_or_obj", "case"))),
             "own_affine": seen.own_grid.affine, "own_shape": np.array(seen.own_grid.shape),
             "grid_affine": seen.grid.affine, "grid_shape": np.array(seen.grid.shape),
             "box": np.array([seen.box.start, seen.box.stop]),
@@ -160,8 +159,8 @@ class LabelsOnOwnGridd(Transform):  # type: ignore[misc]
         """`image` must be what `StackModalitiesd` has made."""
         meta = data["image"].meta
         own, grid = (_grid(meta[f"{name}_shape"], meta[f"{name}_affine"]) for name in ("own", "grid"))
-        # Put back resamples where the two are different objects.
-        grid = own if grid.shape == own.shape and np.array_equal(grid.affine, own.affine) else grid
+        # Labels are resampled where the two are different objects.
+        grid = own if grid.alike(own) else grid
         start, stop = (tuple(int(place) for place in corner) for corner in meta["box"])
         labels = labels_of(torch.as_tensor(data["pred"]), Box(start, stop), grid, own, self.study)
         kept = {"filename_or_obj": meta["filename_or_obj"], "original_affine": own.affine}

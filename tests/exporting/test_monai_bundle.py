@@ -102,13 +102,13 @@ def test_files_can_be_listed(bundle: Path, trained: Path, cases: Path, tmp_path:
 
 
 def heart(folder: Path) -> Path:
-    """Two modalities of a heart, on a grid that is not the study's, stored as integers with a factor."""
+    """Two modalities of a heart, on grids that are not the study's, stored as integers with a factor."""
     random = np.random.default_rng(0)
-    affine = np.diag([-1.3, -1.1, 9.0, 1.0])
     (folder / "heart").mkdir(parents=True)
     for modality in ("lge", "t2"):
         voxels = np.zeros((50, 61, 3), dtype=np.int16)
         voxels[6:44, 9:55] = random.integers(1, 900, (38, 46, 3))
+        affine = np.diag([-1.3, -1.1, 9.0 + (modality == "t2"), 1.0])
         image = nibabel.Nifti1Image(voxels, affine)
         image.header.set_slope_inter(0.0371, 0)
         nibabel.save(image, folder / "heart" / f"x_{modality}.nii.gz")
@@ -116,8 +116,8 @@ def heart(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("crop", ["centre", "random"])
-def test_slices_at_the_studys_spacing_too(crop: str, tmp_path: Path) -> None:
-    hearts = replace(MYOPS2020, spatial_dims=2, spacing_mm=(1.0, 1.0, None))
+def test_slices_brought_to_a_grid_too(crop: str, tmp_path: Path) -> None:
+    hearts = replace(MYOPS2020, spatial_dims=2, spacing_mm=(1.0, 1.0, None), resample=("t2", "lge"), orientation="RAS")
     source = untrained_run(tmp_path / "run", hearts, {"name": "rfnet", "width": 4}, crop=crop)
     passion("export", source, "-o", tmp_path / "bundle", "--format", "monai")
     folder = heart(tmp_path / "cases")

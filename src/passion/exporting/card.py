@@ -83,7 +83,7 @@ def card_of(run: Path, name: CheckpointName, trained: TrainedRun, about: About) 
         "notes": about.notes or "",
         "use": {"intended": INTENDED, "limits": limits_of(study, name, training, evaluation)},
         "study": study.to_dict(),
-        "preparation": {"crop": CROPPING, "normalisation": NORMALISING, "spacing_mm": study.spacing_mm},
+        "preparation": {"crop": CROPPING, "normalisation": NORMALISING},
         "network": network_options(configuration.network, trained.network),
         "inference": {
             "patch_size": trained.network.patch_size, "overlap": OVERLAP, "blend": PUBLISHED.blend,

@@ -69,12 +69,15 @@ def _what(card: Card, study: Study) -> str:
     text = f"It segments {space} from any subset of these modalities: {modalities}. Study: {_plain(study.name)}."
     preparation, use = card["preparation"], card["inference"]
     spacing = [f"{size} mm" if size else "as it is" for size in study.spacing_mm]
+    shared = f"brought to that of the first of {', '.join(study.resample)}" if study.resample else "refused"
     window = f"{' x '.join(map(str, use['patch_size']))} voxels, overlap {use['overlap']}, {use['blend']} weights"
     facts = [
         ("network", card["network"]["name"]),
         ("crop", preparation["crop"]),
         ("normalisation", preparation["normalisation"]),
         ("voxel size along X, Y, Z", ", ".join(spacing)),
+        ("orientation", study.orientation or "as it is"),
+        ("images of a case on different grids", shared),
         ("window", window),
         ("answers for", "the centre of the box" if use["crop"] == "centre" else "all of the box"),
     ]
