@@ -10,14 +10,13 @@ from typing import Any
 import pandas as pd
 
 from passion.configuration import Configuration
-from passion.data.split import read_table
 from passion.data.study import Study
 from passion.errors import InputError
 from passion.inference import OVERLAP, PUBLISHED
-from passion.missingness import SLICE_MARK, read_presence
+from passion.missingness import SLICE_MARK
 from passion.models import FORMAT
 from passion.networks import Segmenter, network_class
-from passion.report.results import read_json, read_scores
+from passion.report.results import read_json, read_scores, read_training_presence
 from passion.runs import CheckpointName, TrainedRun
 
 NOT_STATED = "not stated"
@@ -31,7 +30,6 @@ INTENDED = (
     "for use on patients."
 )
 
-PRESENCE = "presence.csv"
 SCORE_NAMES = {"dice": "dice", "hd95": "hd95_mm", "hd95_pooled": "hd95_pooled_mm"}
 """Columns of the scores, and what the card calls their means."""
 
@@ -121,16 +119,15 @@ def _versions(run: Path) -> dict[str, str]:
 
 def _training(run: Path, configuration: Configuration, study: Study) -> dict[str, Any] | str:
     """What was done in training; a run that was imported has no presence matrix, and its configuration says nothing."""
-    if not (run / PRESENCE).exists():
+    presence = read_training_presence(run, study)
+    if presence is None:
         return NOT_KNOWN
-    rows = read_table(run / PRESENCE, ["case"])["case"].tolist()
-    presence = read_presence(run / PRESENCE, rows, study.modalities)
     data, settings = configuration.data, configuration.training
     return {
         "objective": dict(configuration.objective),
         "setting": data.setting,
-        "cases": len(_cases_of(rows)),
-        "missing_rates": {key: round(rate, DECIMALS) for key, rate in presence.missing_rates.items()},
+        "cases": len(_cases_of(presence.index)),
+        "missing_rates": {key: round(float(rate), DECIMALS) for key, rate in (1 - presence.mean()).items()},
         "epochs": settings.epochs,
         "batch_size": data.batch_size,
         "learning_rate": settings.learning_rate,
@@ -147,11 +144,14 @@ def _cases_of(rows: Iterable[str]) -> set[str]:
 def _evaluation(run: Path, name: CheckpointName, trained: TrainedRun) -> list[dict[str, Any]] | str:
     """Mean scores on each part of the split that this checkpoint was scored on."""
     folders = [run / "evaluation" / f"{part}-{name}" for part in ("test", "val")]
-    found = [_scores(folder, trained, run / PRESENCE) for folder in folders if (folder / "scores.csv").exists()]
+    presence = read_training_presence(run, trained.study)
+    seen = None if presence is None else _cases_of(presence.index)
+    found = [_scores(folder, trained, seen) for folder in folders if (folder / "scores.csv").exists()]
     return found or NOT_EVALUATED
 
 
-def _scores(folder: Path, trained: TrainedRun, presence: Path) -> dict[str, Any]:
+def _scores(folder: Path, trained: TrainedRun, seen: set[str] | None) -> dict[str, Any]:
+    """Mean scores of one evaluation; `seen` are the cases that were trained on, where they are known."""
     again = f"run `passion evaluate {folder.parents[1]}` again"
     settings = read_json(folder / "settings.json", again)
     if settings.get("epoch") != trained.epoch:
@@ -159,7 +159,6 @@ def _scores(folder: Path, trained: TrainedRun, presence: Path) -> dict[str, Any]
             f"{folder}: scores the checkpoint of epoch {settings.get('epoch')}, not of {trained.epoch}; {again}"
         )
     scores = read_scores(folder / "scores.csv", trained.study, again, again)
-    seen = _cases_of(read_table(presence, ["case"])["case"]) if presence.exists() else None
     cases = set(scores["case"])
     groups = scores.groupby(["subset", "region"], sort=False)
     rows = [

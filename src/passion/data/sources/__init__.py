@@ -46,7 +46,8 @@ def read_study(root: Path, layout: str | None = None) -> tuple[Study, list[Case]
         found = source.read(root)
         if found is not None:
             study, cases = found
-            return replace(study, phantom=(root / PHANTOM_RECORD).is_file()), cases
+            folder = root if root.is_dir() else root.parent
+            return replace(study, phantom=(folder / PHANTOM_RECORD).is_file()), cases
     elsewhere = next((folder for folder in _nearby(root) if _may_hold(folder, sources.values())), None)
     if elsewhere is not None:
         raise InputError(f"{root}: holds no case itself, but {elsewhere} does; give that folder")
