@@ -29,3 +29,19 @@ def trained(study: Path) -> Path:
     passion(*training_words(study, study / "run"))
     passion("evaluate", study / "run", "--device", "cpu")
     return study / "run"
+
+
+@pytest.fixture(scope="session")
+def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run, exported."""
+    out = tmp_path_factory.mktemp("exported") / "model"
+    passion("export", trained, "-o", out, "--license", "cc-by-4.0", "--title", "A | first try", "--authors", "Nobody")
+    return out
+
+
+@pytest.fixture(scope="session")
+def bundle(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run as a MONAI bundle."""
+    out = tmp_path_factory.mktemp("bundled") / "bundle"
+    passion("export", trained, "-o", out, "--format", "monai")
+    return out

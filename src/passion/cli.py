@@ -27,6 +27,7 @@ Part = Literal["val", "test"]
 Rows = Literal["region", "subset"]
 Metric = Literal["paper", "dice", "hd95_pooled", "hd95", "hd95_reference", "surface_dice", "lesion_dice"]
 Blend = Literal["constant", "gaussian"]
+Format = Literal["safetensors", "monai"]
 
 
 def phantom_brain(out: Path, *, cases: int = 60, size: Size = 80, seed: int = 0) -> None:
@@ -287,11 +288,11 @@ def evaluate(
     """Score a run on every subset of the modalities: Dice, HD95 and more of each case, subset and region.
 
     Args:
-        run: folder of the run.
+        run: folder of the run, or of an exported model.
         checkpoint: last, or best by validation Dice averaged over all subsets.
         part: of the split.
-        prepared: folder of the prepared study, if it is no longer where the run was trained.
-        split: CSV file of another split than the run's own, for a run that was imported or for other cases.
+        prepared: folder of the prepared study, if it is no longer where the run was trained; for an exported model.
+        split: CSV file of another split than the run's own, for what was imported or exported, or for other cases.
         device: auto, cpu, cuda, ...
         by: subject scores whole volumes in mm; slice each slice by itself in pixels, as the published 2D code does.
         precision: of the network: trained, the one it was trained in, fp32, or bf16, about twice as fast.
@@ -361,10 +362,10 @@ def predict(
     """Segment one case from whichever modalities are given.
 
     Args:
-        runs: folder of the run, or of several whose probabilities are averaged.
+        runs: folder of a run or an exported model, or of several whose probabilities are averaged.
         images: see the options of the modalities.
         out: NIfTI file to write, in the input's shape and place, with the study's label codes.
-        checkpoint: last or best.
+        checkpoint: last or best; an exported model has one only.
         device: auto, cpu, cuda, ...
         blend: how overlapping windows are averaged: constant, all alike, or gaussian, the middle counts most.
         mirror: average over all mirror images, which takes 8 times as long.
@@ -379,6 +380,44 @@ def predict(
     found = predict_files(runs, images, out, checkpoint, device, settings, probabilities, resample)
     where = f", on the grid of {found.reference}" if found.study.resample else ""
     say(f"{out}: segmented from {found.modalities}{where}")
+
+
+def export(
+    run: Path,
+    *,
+    out: Path,
+    format: Format = "safetensors",  # noqa: A002
+    checkpoint: Checkpoint = "last",
+    title: str | None = None,
+    authors: str | None = None,
+    license: str | None = None,  # noqa: A002
+    notes: str | None = None,
+) -> None:
+    """Make a run's weights ready to be shared: a folder with a card that says what they are, and nothing about cases.
+
+    Args:
+        run: folder of the run.
+        out: folder to write; it must not exist yet.
+        format: safetensors, a folder that predict and evaluate take in place of a run, or monai, a MONAI bundle.
+        checkpoint: last or best.
+        title: of the card; study, network and objective where it is not given.
+        authors: who made it.
+        license: of the weights, such as cc-by-4.0.
+        notes: anything else that the card should say.
+    """
+    from passion.exporting.card import About
+
+    about = About(title, authors, license, notes)
+    if format == "monai":
+        from passion.exporting.monai_bundle import export_bundle
+
+        export_bundle(run, out, checkpoint, about)
+        say(f"{out}: MONAI bundle; how it is run stands in {out / 'docs' / 'README.md'}")
+    else:
+        from passion.exporting.folder import export_model
+
+        export_model(run, out, checkpoint, about)
+        say(f"{out}: exported; read {out / 'README.md'} before you share it")
 
 
 def report(runs: Sequence[Path], *, out: Path) -> None:
@@ -420,6 +459,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "evaluate": evaluate,
     "compare": compare,
     "predict": predict,
+    "export": export,
     "report": report,
     "demo": demo,
 }

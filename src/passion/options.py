@@ -60,7 +60,7 @@ def _parse_runs(parser: Parser, function: Callable[..., Any], words: list[str]) 
 
 def _parse_predict(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
     modalities = _modalities_of_run(words)
-    parser.add_argument("runs", nargs="+", type=Path, help="folder of the run, or of several, which are averaged")
+    parser.add_argument("runs", nargs="+", type=Path, help="folder of a run or model, or of several, averaged")
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"runs", "images"})
     for modality in modalities:
         parser.add_argument(f"--{modality}", type=Path, metavar="FILE", help="NIfTI file of this modality")
@@ -71,15 +71,19 @@ def _parse_predict(parser: Parser, function: Callable[..., Any], words: list[str
 
 def _modalities_of_run(words: Sequence[str]) -> Sequence[str]:
     """The options of `predict` are the modalities of the run that it is given."""
-    if {"-h", "--help"} & set(words) and not any((Path(word) / "study.json").exists() for word in words):
+    if {"-h", "--help"} & set(words) and not any(map(_names_a_study, words)):
         return ["MODALITY"]
     named = [word for word in words if not word.startswith("-")]
     if not named:
         raise InputError("predict: give the folder of a run first")
-    folder = next((Path(word) for word in named if (Path(word) / "study.json").exists()), Path(named[0]))
+    folder = next((Path(word) for word in named if _names_a_study(word)), Path(named[0]))
     from passion.data.study import read_run_study
 
     return read_run_study(folder).modalities
+
+
+def _names_a_study(word: str) -> bool:
+    return any((Path(word) / name).exists() for name in ("study.json", "card.json"))
 
 
 def _parse_train(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:

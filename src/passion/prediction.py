@@ -9,8 +9,10 @@ import nibabel
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from passion.data.geometry import with_geometry
+from passion.data.loading import Crop
 from passion.data.prepare import image_on, normalise, study_grid
 from passion.data.resampling import Grid, resample
 from passion.data.store import Box, copy_overlap, put_back, union_of
@@ -76,7 +78,7 @@ def predict(
     """Segment one case from whichever modalities are given.
 
     Args:
-        run: folder of a run, or of several, whose probabilities are averaged.
+        run: folder of a run or an exported model, or of several, whose probabilities are averaged.
         images: NIfTI file or array (X, Y, Z) of each modality at hand, by name.
         affine: voxel indices to mm of the arrays, (4, 4); None: 1 mm voxels, running to the left, back and up.
         checkpoint: "last" or "best".
@@ -98,39 +100,87 @@ def predict(
     unknown = [name for name in images if name not in study.modalities]
     if unknown:
         raise InputError(f"images: {unknown[0]!r} is no modality of the run; it has {', '.join(study.modalities)}")
-    volumes = {name: _as_volume(name, image, affine) for name, image in images.items()}
+    volumes = {name: as_volume(name, image, affine) for name, image in images.items()}
+    seen = stack_case(volumes, study, runs[0].crop, runs[0].network.patch_size)
+    stacked = seen.images.to(where)
+    answers = [infer(one.network, stacked, seen.present, seen.present, settings)[0] for one in runs]
+    mean = torch.stack(answers).mean(0)
+    return Segmentation(
+        labels_of(mean, seen.box, seen.grid, seen.own_grid, study), subset_name(seen.present[0], study),
+        seen.reference, study, seen.own_grid, seen.grid, seen.box, mean.cpu().numpy(),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StackedCase:
+    """A case as a network reads it.
+
+    Args:
+        images: (1, M, *box) float32, zeros where a modality is absent.
+        present: (1, M) bool.
+        reference: the modality whose grid the answer belongs on.
+        own_grid: that grid.
+        grid: that the images are on.
+        box: the part of `grid` that they fill.
+    """
+
+    images: Tensor
+    present: Tensor
+    reference: str
+    own_grid: Grid
+    grid: Grid
+    box: Box
+
+
+def stack_case(volumes: Mapping[str, Volume], study: Study, crop: Crop, patch_size: Sequence[int]) -> StackedCase:
+    """Bring the modalities at hand to the study's grid, crop and normalise each, and stack them.
+
+    Args:
+        volumes: by modality.
+        study: says the order of the modalities, and the grid.
+        crop: how the network's patches were taken.
+        patch_size: of the network.
+
+    Raises:
+        InputError: volumes that are not on one grid, where the study does not say whose they are brought to.
+    """
     if not study.resample:
         check_same_grid(volumes)
-    reference = study.reference(images)
+    reference = study.reference(volumes)
     own_grid = volumes[reference].grid
     grid = study_grid(volumes[reference], study)
     own_grid = grid if own_grid.alike(grid) else own_grid
     prepared = {name: normalise(image_on(grid, volume)) for name, volume in volumes.items()}
-    whole = union_of([own for _, own in prepared.values()])
-    box = seen_box(whole, runs[0].configuration.data.crop, runs[0].network.patch_size)
+    box = seen_box(union_of([own for _, own in prepared.values()]), crop, patch_size)
     stack = np.zeros((1, len(study.modalities), *box.shape), dtype=np.float32)
     for name, (voxels, own) in prepared.items():
         copy_overlap(voxels, own, stack[0, study.modalities.index(name)], box)
-    present = torch.tensor([[name in images for name in study.modalities]])
-    stacked = torch.from_numpy(stack).to(where)
-    answers = [infer(one.network, stacked, present, present, settings)[0] for one in runs]
-    mean = torch.stack(answers).mean(0)
-    classes = put_back(most_likely(mean[None, None])[0, 0].cpu().numpy(), box, grid, own_grid)
-    labels = study.codes[classes].astype(np.int16)
-    subset = subset_name(present[0], study)
-    return Segmentation(labels, subset, reference, study, own_grid, grid, box, mean.cpu().numpy())
+    present = torch.tensor([[name in volumes for name in study.modalities]])
+    return StackedCase(torch.from_numpy(stack), present, reference, own_grid, grid, box)
+
+
+def labels_of(probabilities: Tensor, box: Box, grid: Grid, own_grid: Grid, study: Study) -> NDArray[np.int16]:
+    """The study's label codes on the files' grid, of class probabilities (K, *box)."""
+    classes = most_likely(probabilities[None, None])[0, 0].cpu().numpy()
+    codes: NDArray[np.int16] = study.codes[put_back(classes, box, grid, own_grid)].astype(np.int16)
+    return codes
 
 
 def _common_study(runs: Sequence[TrainedRun], folders: Sequence[Path]) -> Study:
     for one, folder in zip(runs[1:], folders[1:], strict=True):
         if one.study != runs[0].study:
             raise InputError(f"{folder}: was trained on another study than {folders[0]}; average runs of one study")
-        if one.configuration.data.crop != runs[0].configuration.data.crop:
+        if one.crop != runs[0].crop:
             raise InputError(f"{folder}: was trained on another crop than {folders[0]}; average runs of one crop")
     return runs[0].study
 
 
-def _as_volume(name: str, image: Path | str | NDArray[Any], affine: NDArray[np.float64] | None) -> Volume:
+def as_volume(name: str, image: Path | str | NDArray[Any], affine: NDArray[np.float64] | None) -> Volume:
+    """An image as `predict` takes it; see there.
+
+    Raises:
+        InputError: it cannot be used.
+    """
     if isinstance(image, Path | str):
         return read_image(Path(image))
     voxels = np.asarray(image, dtype=np.float32)

@@ -11,8 +11,10 @@ import torch
 
 import passion
 from passion.configuration import Configuration, build_network, build_objective
+from passion.data.loading import Crop
 from passion.data.study import Study, read_run_study
 from passion.errors import InputError
+from passion.models import is_model, read_model
 from passion.networks import Segmenter
 
 CheckpointName = Literal["last", "best"]
@@ -36,27 +38,41 @@ def checkpoint_path(run: Path, name: CheckpointName) -> Path:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a run folder holds for those who apply it.
+    """What a run folder, or an exported model, holds for those who apply it.
 
     Args:
-        configuration: it was trained with.
         study: names of modalities, classes and regions.
         network: in evaluation mode.
         epoch: how many epochs the checkpoint has seen.
+        crop: how the network's patches were taken.
+        precision: that the network was trained in, "32-true" or "bf16-mixed".
+        prepared: folder of the prepared study that it was trained on; None: an exported model does not say.
     """
 
-    configuration: Configuration
     study: Study
     network: Segmenter
     epoch: int
+    crop: Crop
+    precision: str
+    prepared: Path | None
 
 
 def load_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> TrainedRun:
-    """Read a run folder; nothing in it is executed.
+    """Read a run folder, or an exported model, which has one checkpoint only; nothing in it is executed.
 
     Raises:
-        InputError: not a run folder, or without that checkpoint.
+        InputError: neither of them, without that checkpoint, or an exported model that is not as it was exported.
     """
+    return _from_model(run, device) if is_model(run) else _from_run(run, checkpoint, device)
+
+
+def _from_model(folder: Path, device: torch.device) -> TrainedRun:
+    card, network = read_model(folder)
+    use, epoch = card["inference"], card["checkpoint"]["epoch"]
+    return TrainedRun(read_run_study(folder), network.to(device), epoch, use["crop"], use["precision"], None)
+
+
+def _from_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> TrainedRun:
     study = read_run_study(run)
     configuration = Configuration.from_file(run / "config.yaml")
     objective = build_objective(configuration.objective, np.ones(len(study.modalities)))
@@ -75,4 +91,5 @@ def load_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> Tra
         if name.startswith("network.")
     }
     network.load_state_dict(state)
-    return TrainedRun(configuration, study, network.to(device).eval(), content["epoch"] + 1)
+    data, precision = configuration.data, configuration.training.precision
+    return TrainedRun(study, network.to(device).eval(), content["epoch"] + 1, data.crop, precision, data.prepared)

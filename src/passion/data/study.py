@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from passion.errors import InputError
 
+MODEL_CARD = "card.json"
+"""What says in the folder of an exported model what it is."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -42,6 +45,7 @@ class Study:
         resample: modalities whose grid a case's files are brought to, in order of preference; none: the files of a
             case must share a grid.
         orientation: sides that the voxel axes of every case are turned to run to, such as LPS; None keeps a case's own.
+        phantom: whether the cases are phantoms, and so nobody's.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Study:
     spacing_mm: tuple[float | None, ...] = (None, None, None)
     resample: tuple[str, ...] = ()
     orientation: str | None = None
+    phantom: bool = False
 
     @property
     def codes(self) -> NDArray[np.int64]:
@@ -110,6 +115,7 @@ class Study:
             spacing_mm=tuple(value["spacing_mm"]),
             resample=tuple(value.get("resample", ())),
             orientation=value.get("orientation"),
+            phantom=value.get("phantom", False),
         )
 
 
@@ -155,12 +161,18 @@ class Case:
 
 
 def read_run_study(run: Path) -> Study:
-    """The study that a run folder says it was trained on.
+    """The study that a run folder, or the card of an exported model, says it was trained on.
 
     Raises:
-        InputError: `run` is not a run folder.
+        InputError: `run` is neither.
     """
+    card = run / MODEL_CARD
     try:
+        if card.exists():
+            return Study.from_dict(json.loads(card.read_text(encoding="utf-8"))["study"])
         return Study.from_dict(json.loads((run / "study.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{run}: is not a run folder; give one that `passion train` has written") from error
+        raise InputError(
+            f"{run}: is not a run folder, nor an exported model; give one that `passion train` or `passion export` has "
+            "written"
+        ) from error

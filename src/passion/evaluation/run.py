@@ -18,6 +18,7 @@ from passion.evaluation.scored import ScoredCases
 from passion.evaluation.subsets import By, evaluate
 from passion.files import alone_in
 from passion.inference import OVERLAP, choose_device
+from passion.models import is_model
 from passion.networks import Segmenter
 from passion.progress import surroundings
 from passion.runs import CheckpointName, load_run, versions
@@ -37,19 +38,20 @@ def evaluate_run(
     precision: Precision = "trained",
     tolerance_mm: float = TOLERANCE_MM,
 ) -> tuple[pd.DataFrame, Study, Path]:
-    """Score a run on every subset and write `evaluation/{part}-{checkpoint}`.
+    """Score a run, or an exported model, on every subset and write `evaluation/{part}-{checkpoint}`.
 
-    Another way of scoring or another precision than the usual goes into a folder of its own, named after it. An
-    evaluation that was stopped continues with the cases that are not scored yet, if nothing has changed since.
+    Another way of scoring or another precision than the usual goes into a folder of its own, named after it. Scores of
+    an exported model, which name cases, go beside it and not into it: `MODEL-evaluation/{part}`. An evaluation that was
+    stopped continues with the cases that are not scored yet, if nothing has changed since.
 
     Args:
-        run: folder of the run.
-        checkpoint: "last" or "best".
-        part: of the run's split.
-        prepared: folder of the prepared study; None: where the run was trained.
+        run: folder of the run, or of an exported model.
+        checkpoint: "last" or "best"; an exported model has one only.
+        part: of the split.
+        prepared: folder of the prepared study; None: where the run was trained. An exported model needs it.
         device: "auto", or a name that PyTorch knows.
         by: what is scored as one, "subject" or "slice".
-        split: CSV file; None: the run's own.
+        split: CSV file; None: the run's own. An exported model needs it.
         precision: see `Precision`.
         tolerance_mm: of the surface Dice (pixels by slice).
 
@@ -61,21 +63,27 @@ def evaluate_run(
             same.
     """
     check_tolerance(tolerance_mm)
+    exported = is_model(run)
+    for option, given in (("prepared", prepared), ("split", split)):
+        if exported and given is None:
+            raise InputError(f"--{option}: is needed with an exported model, which holds no case; name one")
     where = choose_device(device)
     trained = load_run(run, checkpoint, where)
-    study = PreparedStudy.open(prepared or trained.configuration.data.prepared)
+    source = prepared or trained.prepared
+    assert source is not None
+    study = PreparedStudy.open(source)
     if not same_but_for_order(study.study, trained.study):
         raise InputError(
             f"{study.folder}: holds {study.study.name} prepared with {study.study.geometry}, the run was trained on "
             f"{trained.study.name} with {trained.study.geometry}; prepare it alike"
         )
     names = read_split(split or run / "split.csv", study.cases)[part]
-    crop = trained.configuration.data.crop
-    cases = WholeCases(study, names, trained.study.modalities, crop, trained.network.patch_size)
+    cases = WholeCases(study, names, trained.study.modalities, trained.crop, trained.network.patch_size)
 
     unusual = ["by-slice"] * (by == "slice") + [precision] * (precision != "trained")
-    folder = run / "evaluation" / "-".join([part, checkpoint, *unusual])
-    own = "bf16" if trained.configuration.training.precision == "bf16-mixed" else "fp32"
+    folder = _folder_beside(run) if exported else run / "evaluation"
+    folder /= "-".join([part, *([] if exported else [checkpoint]), *unusual])
+    own = "bf16" if trained.precision == "bf16-mixed" else "fp32"
     used = own if precision == "trained" else precision
     settings = {
         "split": part, "checkpoint": checkpoint, "epoch": trained.epoch, "overlap": OVERLAP, "cases": len(cases),
@@ -84,7 +92,7 @@ def evaluate_run(
     }  # fmt: skip
     made_of = {
         **settings, **surroundings(), "study": trained.study.to_dict(), "prepared": study.study.to_dict(),
-        "crop": crop, "weights": fingerprint(trained.network),
+        "crop": trained.crop, "weights": fingerprint(trained.network),
         "files": {name: study.case(name).source for name in names},
     }  # fmt: skip
     with alone_in(folder, f"{folder}: another process is evaluating there; wait for it"):
@@ -103,9 +111,15 @@ def fingerprint(network: Segmenter) -> str:
     return digest.hexdigest()
 
 
+def _folder_beside(model: Path) -> Path:
+    place = model if model.name not in ("", "..") else model.resolve()
+    return place.with_name(f"{place.name}-evaluation")
+
+
 def same_but_for_order(prepared: Study, trained: Study) -> bool:
-    """Whether a run can be scored on a study: order of modalities, slices or volumes, and how files were brought to
-    one grid and orientation may differ.
+    """Whether a run can be scored on a study: order of modalities, slices or volumes, how files were brought to one
+    grid and orientation, and whether they are phantoms may differ.
     """
-    free = {name: getattr(trained, name) for name in ("modalities", "spatial_dims", "resample", "orientation")}
+    names = ("modalities", "spatial_dims", "resample", "orientation", "phantom")
+    free = {name: getattr(trained, name) for name in names}
     return replace(prepared, **free) == trained and set(prepared.modalities) == set(trained.modalities)

@@ -114,11 +114,11 @@ def read_run(folder: Path, evaluation: str = "test-last") -> Run:
         name=folder.resolve().name,
         study=study,
         config=_config(folder / "config.yaml", train),
-        versions=_json(folder / "versions.json", train),
+        versions=read_json(folder / "versions.json", train),
         presence=_presence(folder / "presence.csv", study, train),
         history=_table(folder / "history.csv", ("quantity", "part"), ("epoch", "value"), train),
-        scores=_scores(scored / "scores.csv", study, f"run `passion evaluate {folder}` first", again),
-        settings=_json(scored / "settings.json", again),
+        scores=read_scores(scored / "scores.csv", study, f"run `passion evaluate {folder}` first", again),
+        settings=read_json(scored / "settings.json", again),
         evaluation=scored,
     )
 
@@ -146,7 +146,8 @@ def _text(path: Path, remedy: str) -> str:
         raise _unfit(path, f"not a text file ({error.reason})", remedy) from error
 
 
-def _json(path: Path, remedy: str) -> dict[str, Any]:
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """What a JSON file says; `remedy` is what to do where it cannot be read, for the InputError that is raised then."""
     try:
         value = json.loads(_text(path, remedy))
     except json.JSONDecodeError as error:
@@ -167,7 +168,7 @@ def _config(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def _study(path: Path, remedy: str) -> Study:
-    value = _json(path, remedy)
+    value = read_json(path, remedy)
     try:
         return Study.from_dict(value)
     except (KeyError, TypeError, AttributeError) as error:
@@ -204,7 +205,18 @@ def _presence(path: Path, study: Study, remedy: str) -> pd.DataFrame:
     return table.astype(bool)
 
 
-def _scores(path: Path, study: Study, first: str, again: str) -> pd.DataFrame:
+def read_scores(path: Path, study: Study, first: str, again: str) -> pd.DataFrame:
+    """Rows of case, subset, region and the SCORES.
+
+    Args:
+        path: of `scores.csv`.
+        study: knows the subsets and regions.
+        first: what to do where the file is missing.
+        again: what to do where it does not fit.
+
+    Raises:
+        InputError: missing, unreadable, or with rows that are not the study's.
+    """
     if not path.is_file():
         raise InputError(f"{path} is missing; {first}")
     keys = ["case", "subset", "region"]

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from passion.data.sources.contract import Source, subfolders
@@ -11,6 +12,9 @@ from passion.plugins import discover
 
 SOURCES = discover(sys.modules[__name__], Source)  # type: ignore[type-abstract]
 """Layouts by name; they are tried in this order."""
+
+PHANTOM_RECORD = "phantom.json"
+"""What `passion phantom` leaves beside the cases that it writes."""
 
 
 def study_named(name: str) -> Study:
@@ -41,7 +45,9 @@ def read_study(root: Path, layout: str | None = None) -> tuple[Study, list[Case]
     for source in sources.values():
         found = source.read(root)
         if found is not None:
-            return found
+            study, cases = found
+            folder = root if root.is_dir() else root.parent
+            return replace(study, phantom=(folder / PHANTOM_RECORD).is_file()), cases
     elsewhere = next((folder for folder in _nearby(root) if _may_hold(folder, sources.values())), None)
     if elsewhere is not None:
         raise InputError(f"{root}: holds no case itself, but {elsewhere} does; give that folder")
