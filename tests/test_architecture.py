@@ -8,7 +8,8 @@ import passion
 ROOT = Path(passion.__file__).parent
 LINE = [
     "data", "missingness", "networks", "objectives", "evaluation.metrics", "inference", "training", "configuration",
-    "runs", "experiment", "importing", "evaluation", "prediction", "experiments", "report", "overview", "options", "cli", "demo",
+    "runs", "experiment", "importing", "evaluation", "prediction", "experiments", "report", "overview",
+    "options", "cli", "demo",
 ]  # fmt: skip
 EVERYWHERE = {"errors", "files", "parallel", "plugins"}
 LAZY = {"cli"}
