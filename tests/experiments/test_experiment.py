@@ -1,6 +1,7 @@
 """`passion experiment`: cells that are done, broken, stopped, shared and submitted."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -148,6 +149,20 @@ def test_a_killed_grid_continues_where_it_was(files: Path, study: Path, tmp_path
     assert after[: len(kept) - 1] == kept[:-1]
     passion(*whole)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out/alone.csv"), pd.read_csv(tmp_path / "whole/alone.csv"))
+
+
+def test_what_was_never_trained_is_timed(
+    files: Path, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    passion(*words(files, study, tmp_path / "out", "alone"), "--dry-run")
+    said = capsys.readouterr().out
+    assert len([line for line in said.splitlines() if line.startswith("new ")]) == 1
+    epoch, scoring = re.search(
+        r"timed: BraTS2020 mmformer baseline: ([\d.]+) s an epoch, (\d+) s to score", said
+    ).groups()
+    (left,) = re.findall(r"1 cells, 0 done; time left: about (\d+) s with --jobs 2", said)
+    assert 2 * float(left) >= 3 * float(epoch) + float(scoring) - 3
+    assert not (tmp_path / "out/runs").exists()
 
 
 def epochs(run: Path) -> int:

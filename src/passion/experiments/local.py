@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -55,12 +55,10 @@ def run_local(workspace: Workspace, cells: Sequence[Cell], jobs: int, timing: Ti
     Raises:
         KeyboardInterrupt: after all processes have been stopped.
     """
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
     waiting, active = deque(cells), list[Job]()
-    with Progress(*columns, console=console, refresh_per_second=2) as progress:
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as progress:
         whole = progress.add_task("Cells", total=len(cells), note="")
-        say = _line_sayer(console)
         try:
             while waiting or active:
                 while waiting and len(active) < jobs:
@@ -68,24 +66,25 @@ def run_local(workspace: Workspace, cells: Sequence[Cell], jobs: int, timing: Ti
                 time.sleep(LOOK_SECONDS)
                 for job in [job for job in active if job.process.poll() is not None]:
                     active.remove(job)
+                    timing.learn([job.cell])
                     progress.remove_task(job.task)
                     progress.advance(whole)
-                    say(_end(workspace, job))
-                    timing.learn([job.cell])
+                    progress.console.print(_end(workspace, job), soft_wrap=True, highlight=False, markup=False)
                 for job in active:
                     progress.update(job.task, completed=epochs_done(workspace.run(job.cell)))
                 left = timing.left([*waiting, *(job.cell for job in active)])
                 progress.update(whole, note=f"about {duration(left / jobs)} left" if left else "")
         finally:
-            for job in active:
-                job.process.kill()
-            for job in active:
-                job.process.wait()
-                job.log.close()
+            _stop(active)
 
 
-def _line_sayer(console: Console) -> Callable[[str], None]:
-    return lambda text: console.print(text, soft_wrap=True, highlight=False, markup=False)
+def _stop(active: Sequence[Job]) -> None:
+    """At any moment: what is on disk is whole."""
+    for job in active:
+        job.process.kill()
+    for job in active:
+        job.process.wait()
+        job.log.close()
 
 
 def _begin(workspace: Workspace, cell: Cell, progress: Progress) -> Job:

@@ -46,7 +46,7 @@ def duration(seconds: float) -> str:
 
 @dataclass
 class Timing:
-    """Estimates for cells of a workspace: from those of their kind, else from others of the same study and network.
+    """Estimates for cells of a workspace: from those of their kind, else of the same study and network, else from any.
 
     Args:
         workspace: with cells that may have been measured.
@@ -64,7 +64,7 @@ class Timing:
             if cell.name not in self._seen and self.workspace.state(cell) is State.DONE:
                 self._seen.add(cell.name)
                 cost = read_cost(self.workspace, cell)
-                for depth in range(1, len(cell.kind) + 1):
+                for depth in range(len(cell.kind) + 1):
                     self._costs.setdefault(cell.kind[:depth], []).append(cost)
 
     def knows(self, cell: Cell) -> bool:
@@ -73,7 +73,7 @@ class Timing:
 
     def cost(self, cell: Cell) -> Cost | None:
         """Of a cell; None where nothing like it was measured."""
-        for depth in range(len(cell.kind), 0, -1):
+        for depth in range(len(cell.kind), -1, -1):
             measured = self._costs.get(cell.kind[:depth])
             if measured:
                 return Cost(*(fmean(values) for values in zip(*map(astuple, measured), strict=True)))

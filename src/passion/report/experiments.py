@@ -27,6 +27,9 @@ PRINTED = ("dice", "hd95_pooled")
 Row = tuple[str, str, str]
 """Setting, network and method."""
 
+WIDTHS = {"regions": 100, "subsets": 160}
+"""Characters that the tables may take, also where a terminal has fewer: numbers are never cut."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -73,9 +76,9 @@ def print_tables(scores: Mapping[str, pd.DataFrame], layouts: Sequence[Layout], 
         layouts: what is printed, finished or not.
         seeds: how many there are to be.
     """
-    console = Console()
     for layout in layouts:
         rows = scores[layout.table]
+        console = Console(width=max(Console().width, WIDTHS[layout.shape]))
         printer = print_regions if layout.shape == "regions" else print_subsets
         printer(rows[rows["dataset"] == layout.study.name], layout, seeds, console)
 
