@@ -1,6 +1,7 @@
 """Cells as jobs of a cluster, through submitit: an array of SLURM, or its stand-ins on one machine."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -12,6 +13,20 @@ from passion.experiments.workspace import Workspace
 
 Cluster = Literal["slurm", "local", "debug"]
 """Of submitit: SLURM; processes of this machine, all at once; this process."""
+
+
+class Continued:
+    """`run_cell` as a job that the cluster may put off: it is submitted again and continues."""
+
+    def __call__(self, out: Path, name: str) -> bool:
+        """See `run_cell`."""
+        return run_cell(out, name)
+
+    def checkpoint(self, out: Path, name: str) -> Any:
+        """Called by submitit when time is up or the job has to make room: what is to be submitted instead."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, out, name)
 
 
 def parse_options(text: str) -> dict[str, Any]:
@@ -51,6 +66,11 @@ def submit(
         if cluster == "slurm":
             executor.update_parameters(slurm_array_parallelism=jobs)
         out = workspace.out.resolve()
-        return list(executor.map_array(run_cell, [out] * len(cells), [cell.name for cell in cells]))
+        submitted = list(executor.map_array(Continued(), [out] * len(cells), [cell.name for cell in cells]))
     except (RuntimeError, TypeError, NameError, AssertionError) as error:
         raise InputError(f"--cluster {cluster}: {' '.join(str(error).split())}") from error
+    if cluster == "debug":
+        # These run when they are asked how they ended.
+        for job in submitted:
+            job.exception()
+    return submitted

@@ -21,7 +21,8 @@ def describe(plan: Plan, jobs: int, say: Say) -> None:
     timing = Timing(plan.workspace)
     timing.learn(cells)
     left = [cell for cell in cells if plan.workspace.state(cell) is not State.DONE]
-    timed = measure(plan, one_of_each_kind([cell for cell in left if not timing.knows(cell)]))
+    unknown = one_of_each_kind([cell for cell in left if not timing.knows(cell)])
+    timed = measure(plan, unknown) if unknown else {}
     timing.timed = timed
     for kind, cost in timed.items():
         scoring = duration(cost.evaluation_seconds)
