@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from passion.errors import InputError
 from passion.experiments.cells import Place, by_seed, expand
 from passion.experiments.grid import read_grid, read_scale
+from passion.report.paper import paper_table
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 STUDIES = {"brats": "BraTS2020", "myops": "MyoPS2020"}
@@ -42,6 +44,20 @@ def test_table_1_is_the_papers() -> None:
     methods = ("Baseline", "+ModDrop", "+PMR", "+PASSION")
     settings = ("(s,m,l)", "(s,l,m)", "(m,s,l)", "(m,l,s)", "(l,s,m)", "(l,m,s)")
     assert rows == [("PDT", "Baseline"), *((setting, method) for setting in settings for method in methods)]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_rows_and_rates_are_those_that_the_paper_prints(number: Literal[1, 2, 3]) -> None:
+    columns = ["dataset", "setting", "network", "method", "rates"]
+    printed = paper_table(number)[columns].drop_duplicates()
+    modalities = {"BraTS2020": ("t1", "t1c", "flair", "t2"), "MyoPS2020": ("bssfp", "lge", "t2")}
+    own = set()
+    for place in places(f"table{number}", seeds=1):
+        names = modalities[place.dataset]
+        rates = place.cell.rates or dict.fromkeys(names, 0)
+        written = ",".join(f"{name}={rates[name]:g}" for name in names)
+        own.add((place.dataset, place.setting, place.network, place.method, written))
+    assert own == set(printed.itertuples(index=False, name=None))
 
 
 @pytest.mark.parametrize(("tables", "cells"), [

@@ -15,7 +15,9 @@ from passion.networks import network_class
 from passion.objectives import objective_class
 from passion.training.settings import TrainingSettings
 
-NOT_WHAT_IT_IS = {"prepared", "split", "presence", "setting", "workers", "seed", "accelerator"}
+NOT_WHAT_IT_IS = {
+    "prepared", "split", "presence", "setting", "workers", "seed", "accelerator", "recompute", "compile",
+}  # fmt: skip
 """Settings that are not part of a cell's name: paths, what the name says anyway, and what leaves the result alone."""
 
 
