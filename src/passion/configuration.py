@@ -18,6 +18,12 @@ from passion.networks import Segmenter, build, network_class
 from passion.objectives import Objective, objective_class
 from passion.training.settings import TrainingSettings
 
+NETWORK_FROM_STUDY = {"modalities", "classes", "spatial_dims", "patch_size", "unimodal_decoder"}
+"""Arguments of a network's class that are no options of it: they follow from the study, the data and the objective."""
+
+OBJECTIVE_FROM_STUDY = {"inverse_presence"}
+"""Arguments of an objective's class that are no options of it."""
+
 
 @dataclass(frozen=True)
 class DataSettings:

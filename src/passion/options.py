@@ -14,9 +14,6 @@ from passion.plugins import import_class
 EARLY_FUSION = "early_fusion"
 """The network that wraps an ordinary one."""
 
-NETWORK_FROM_STUDY = {"modalities", "classes", "spatial_dims", "patch_size", "unimodal_decoder"}
-OBJECTIVE_FROM_STUDY = {"inverse_presence"}
-
 
 class Parser(ArgumentParser):  # type: ignore[misc]
     """A parser that says what is wrong in one line, knows `-o` as short for `--out`, and has flags without a value."""
@@ -25,7 +22,7 @@ class Parser(ArgumentParser):  # type: ignore[misc]
         """See `argparse`."""
         if args == ("--out",):
             args = ("-o", "--out")
-        if args in (("--resume",), ("--json",), ("--complete",), ("--link",)):
+        if args in (("--resume",), ("--json",), ("--complete",), ("--link",), ("--retry",)):
             kwargs = {"action": "store_true", "help": kwargs.get("help")}
         return super().add_argument(*args, **kwargs)
 
@@ -43,7 +40,10 @@ def parse(name: str, function: Callable[..., Any], words: Sequence[str]) -> dict
     """
     summary = (function.__doc__ or "").splitlines()[0]
     parser = Parser(prog=f"passion {name}", description=summary)
-    special = {"train": _parse_train, "predict": _parse_predict, "report": _parse_runs, "compare": _parse_runs}
+    special = {
+        "train": _parse_train, "predict": _parse_predict, "report": _parse_runs, "compare": _parse_runs,
+        "experiment": _parse_experiment,
+    }  # fmt: skip
     return special.get(name, _parse_plain)(parser, function, list(words))
 
 
@@ -55,6 +55,18 @@ def _parse_plain(parser: Parser, function: Callable[..., Any], words: list[str])
 def _parse_runs(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
     parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluated runs")
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"runs"})
+    return dict(vars(parser.parse_args(words)))
+
+
+def _parse_experiment(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
+    parser.add_argument("tables", nargs="+", help="table1, table2, table3, or YAML files of your own")
+    parser.add_argument("--study", nargs="+", type=Path, required=True, help="folders of prepared studies")
+    parser.add_argument("--split", nargs="+", type=Path, default=[], help="CSV file for each study; drawn if not given")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what there is to do and how long it will take; nothing is trained"
+    )
+    own = {"tables", "study", "split", "dry_run"}
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip=own)
     return dict(vars(parser.parse_args(words)))
 
 
@@ -87,7 +99,7 @@ def _names_a_study(word: str) -> bool:
 
 
 def _parse_train(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
-    from passion.configuration import Configuration, DataSettings
+    from passion.configuration import NETWORK_FROM_STUDY, OBJECTIVE_FROM_STUDY, Configuration, DataSettings
     from passion.networks import network_class
     from passion.objectives import objective_class
     from passion.training.settings import TrainingSettings

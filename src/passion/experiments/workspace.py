@@ -1,0 +1,168 @@
+"""The folder of a grid of runs: where things are in it, and how far each cell is.
+
+OUT/studies/STUDY.json, STUDY.csv   which prepared study this is, and its split, the same for all cells
+OUT/draws/...csv                    presence matrices, one a study, setting and seed
+OUT/cells/NAME.yaml, .log, .json    the configuration of a cell, what it printed, how long it took
+OUT/cells/NAME.failed               why it broke, in one line
+OUT/runs/NAME/                      its run folder, as `passion train` and `passion evaluate` write it
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+
+from passion.data.split import Split, draw_split, read_split, write_split
+from passion.data.store import PreparedStudy
+from passion.errors import InputError
+from passion.experiments.cells import Cell
+from passion.experiments.grid import Scale
+from passion.files import write_json, write_text
+from passion.missingness import draw_presence, presence_of
+from passion.runs import checkpoint_path
+
+SPLIT_SEED = 0
+"""Of the one split of a study."""
+
+EVALUATION = "test-last"
+
+
+class State(Enum):
+    """How far a cell is."""
+
+    DONE = "done"
+    BEGUN = "begun"
+    BROKEN = "broken"
+    NEW = "new"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of a grid of runs."""
+
+    out: Path
+
+    def run(self, cell: Cell | str) -> Path:
+        """The run folder of a cell."""
+        return self.out / "runs" / _name(cell)
+
+    def file(self, cell: Cell | str, suffix: str) -> Path:
+        """Another file of a cell: .yaml, .log, .json, .failed or .lock."""
+        return self.out / "cells" / f"{_name(cell)}{suffix}"
+
+    def scores(self, cell: Cell | str) -> Path:
+        """Scores of a cell on the test cases."""
+        return self.run(cell) / "evaluation" / EVALUATION / "scores.csv"
+
+    def state(self, cell: Cell | str) -> State:
+        """How far a cell is."""
+        if self.scores(cell).with_name("settings.json").exists():
+            return State.DONE
+        if self.file(cell, ".failed").exists():
+            return State.BROKEN
+        return State.BEGUN if checkpoint_path(self.run(cell), "last").exists() else State.NEW
+
+    def why_broken(self, cell: Cell | str) -> str:
+        """The reason in one line."""
+        return self.file(cell, ".failed").read_text(encoding="utf-8").strip()
+
+    def split(self, study: str) -> Path:
+        """The split of a study."""
+        return self.out / "studies" / f"{study}.csv"
+
+    def add_study(self, prepared: PreparedStudy, scale: Scale, given: Path | None = None) -> None:
+        """Take a study in, with its split: the given one, or one drawn in the scale's proportions.
+
+        Raises:
+            InputError: the folder holds another study of that name, or another split.
+        """
+        name = prepared.study.name
+        described = {"study": name, "cases": len(prepared.cases), "fingerprint": fingerprint(prepared)}
+        path = self.out / "studies" / f"{name}.json"
+        if path.exists() and json.loads(path.read_text(encoding="utf-8")) != described:
+            raise InputError(f"{prepared.folder}: {self.out} holds another study {name}; choose another --out")
+        split = read_split(given, prepared.cases) if given else draw_study_split(prepared, scale)
+        begun = any(self.out.glob(f"runs/{name}_*"))
+        if begun and split != read_split(self.split(name), prepared.cases):
+            given_as = f"--split {given}" if given else "--scale"
+            raise InputError(f"{given_as}: {self.out} holds cells of {name} with another split; choose another --out")
+        write_split(self.split(name), split)
+        write_json(path, described)
+
+    def draw(self, cell: Cell, modalities: Sequence[str]) -> Path:
+        """The presence matrix of a cell, which all cells of its study, rates and seed share."""
+        named = "-".join(f"{rate:g}" for rate in _rates(cell, modalities))
+        return self.out / "draws" / f"{cell.study}_{named}_seed{cell.seed}.csv"
+
+    def plan(self, cell: Cell, prepared: PreparedStudy) -> None:
+        """Write what running a cell needs: its configuration and its presence matrix.
+
+        Raises:
+            InputError: its rates cannot be met.
+        """
+        split = self.split(cell.study)
+        presence = self._draw(cell, prepared, read_split(split, prepared.cases)) if cell.rates else None
+        paths = (prepared.folder.resolve(), split.resolve(), presence.resolve() if presence else None)
+        write_text(self.file(cell, ".yaml"), cell.configuration(*paths).to_yaml())
+
+    def _draw(self, cell: Cell, prepared: PreparedStudy, split: Split) -> Path:
+        modalities = prepared.study.modalities
+        path = self.draw(cell, modalities)
+        if not path.exists():
+            own = presence_of({name: list(prepared.case(name).boxes) for name in split["train"]}, modalities)
+            draw_presence(own, np.array(_rates(cell, modalities)), cell.seed).write(path)
+        return path
+
+    def forget_failure(self, cell: Cell) -> None:
+        """Let a broken cell be tried again, from where it came to."""
+        self.file(cell, ".failed").unlink(missing_ok=True)
+
+    def clear_unless_begun(self, name: str) -> bool:
+        """Whether a run can be resumed; where it cannot, nothing of it is left."""
+        begun = checkpoint_path(self.run(name), "last").exists()
+        if not begun:
+            shutil.rmtree(self.run(name), ignore_errors=True)
+        return begun
+
+
+def _rates(cell: Cell, modalities: Sequence[str]) -> list[float]:
+    assert cell.rates is not None
+    return [float(cell.rates[modality]) for modality in modalities]
+
+
+def _name(cell: Cell | str) -> str:
+    return cell if isinstance(cell, str) else cell.name
+
+
+def draw_study_split(prepared: PreparedStudy, scale: Scale) -> Split:
+    """A split of the cases that have labels, in the scale's proportions; a part that should have a case has one.
+
+    Raises:
+        InputError: too few cases.
+    """
+    labelled = [name for name in prepared.cases if prepared.case(name).target_box is not None][: scale.cases]
+    _, val, test = scale.split
+    held_out = {
+        part: max(1, round(len(labelled) * size / sum(scale.split))) if size else 0
+        for part, size in (("val", val), ("test", test))
+    }
+    training = len(labelled) - sum(held_out.values())
+    if training < 1:
+        raise InputError(f"{prepared.folder}: {len(labelled)} cases with labels are too few for train, val and test")
+    return draw_split(labelled, SPLIT_SEED, {"train": training, **held_out})
+
+
+def fingerprint(prepared: PreparedStudy) -> str:
+    """A digest of names, grids and boxes of all cases: the same for the same files, wherever they lie."""
+    cases = [prepared.case(name) for name in prepared.cases]
+    content: Sequence[Mapping[str, object]] = [
+        {"name": case.name, "shape": case.own_grid.shape, "spacing": case.grid.spacing_mm,
+         "boxes": {key: (box.start, box.stop) for key, box in sorted(case.boxes.items())}}
+        for case in cases
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps([prepared.study.to_dict(), content]).encode()).hexdigest()[:16]
