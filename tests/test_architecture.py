@@ -8,8 +8,8 @@ import passion
 ROOT = Path(passion.__file__).parent
 LINE = [
     "data", "missingness", "networks", "objectives", "evaluation.metrics", "inference", "training", "configuration",
-    "models", "runs", "progress", "experiment", "importing", "evaluation", "prediction", "bundle", "experiments", "report",
-    "exporting", "overview", "options", "cli", "demo",
+    "models", "runs", "progress", "experiment", "importing", "evaluation", "prediction", "bundle", "experiments",
+    "report", "exporting", "overview", "options", "cli", "demo",
 ]  # fmt: skip
 EVERYWHERE = {"errors", "files", "parallel", "plugins"}
 LAZY = {"cli"}
