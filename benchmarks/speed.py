@@ -4,8 +4,8 @@
 
 Each row runs in a process of its own (`workloads.py`). With `--beside`, `COMMAND ROW` is started too and asked the same
 way: for every line on its standard input it does the work once and prints seconds (GB for the rows of memory). The two
-are asked in turn, after both have warmed up. Writes `speed-NAME.json` after each row; rows of the same machine that are not
-asked for stay, each with the revision that it was measured at.
+are asked in turn, after both have warmed up. Writes `speed-NAME.json` after each row; rows of the same machine that are
+not asked for stay, each with the revision that it was measured at.
 """
 
 import argparse
