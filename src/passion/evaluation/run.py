@@ -98,7 +98,7 @@ def evaluate_run(
     with alone_in(folder, f"{folder}: another process is evaluating there; wait for it"):
         scored = ScoredCases(folder, made_of)
         with torch.autocast(where.type, torch.bfloat16, enabled=used == "bf16"):
-            evaluate(trained.network, cases, trained.study, where, scored, by)
+            evaluate(trained.network, cases, trained.study, where, scored, by, tolerance_mm)
         return scored.write(names, settings), trained.study, folder
 
 
