@@ -1,9 +1,21 @@
 """A small study, written once: raw, then prepared."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import RATES, passion, training_words
+from wrong_inputs import write_raw
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment() -> Iterator[None]:
+    """A mistake of ours is not to be made a line of, here; and the networks of the tests are trusted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PASSION_TRACEBACK", "1")
+        patch.setenv("PASSION_TRUST", "own_networks")
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +57,19 @@ def bundle(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundled") / "bundle"
     passion("export", trained, "-o", out, "--format", "monai")
     return out
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three cases of random voxels, raw."""
+    folder = tmp_path_factory.mktemp("tiny") / "raw"
+    write_raw(folder)
+    return folder
+
+
+@pytest.fixture
+def here(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the three cases in `raw`."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny, "raw")
+    return tmp_path

@@ -8,10 +8,10 @@ import passion
 ROOT = Path(passion.__file__).parent
 LINE = [
     "data", "missingness", "networks", "objectives", "evaluation.metrics", "inference", "training", "configuration",
-    "models", "runs", "progress", "experiment", "importing", "evaluation", "prediction", "bundle", "experiments",
-    "report", "exporting", "overview", "options", "cli", "demo",
+    "trust", "weights", "models", "runs", "progress", "experiment", "importing", "evaluation", "prediction", "bundle",
+    "experiments", "report", "exporting", "overview", "options", "cli", "demo",
 ]  # fmt: skip
-EVERYWHERE = {"errors", "files", "parallel", "plugins"}
+EVERYWHERE = {"errors", "files", "parallel", "plugins", "reading", "typed"}
 LAZY = {"cli"}
 """Imports inside the functions of these do not count: the command line reaches everything, when it is asked to."""
 

@@ -134,7 +134,7 @@ def test_resume_refuses(study: Path, whole: Path, tmp_path: Path, capsys) -> Non
     assert "was trained with `epochs: 4`" in refused(capsys, "train", "--out", out, "--resume", "--training.epochs", 9)
     last = out / "checkpoints/last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
-    assert "cannot be read as a checkpoint" in refused(capsys, "train", "--out", out, "--resume")
+    assert "cannot be read as weights alone" in refused(capsys, "train", "--out", out, "--resume")
     last.unlink()
     split = out / "split.csv"
     split.write_text(split.read_text().replace(",val", ",test"))

@@ -4,12 +4,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from passion import __version__
 from passion.allocator import keep_freed_memory
-from passion.errors import InputError
+from passion.errors import InputError, note
+from passion.failures import report_failure
 
 if TYPE_CHECKING:
     from passion.configuration import Configuration
@@ -227,6 +229,7 @@ def prepare(
     resample: str | None = None,
     spacing: str | None = None,
     orientation: str | None = None,
+    skip_broken: bool = False,
     workers: int = 2,
 ) -> None:
     """Crop and normalise each modality of each case by itself and store it; a run that was stopped is continued.
@@ -239,6 +242,7 @@ def prepare(
             the first. Not given, the files of a case must share a grid.
         spacing: voxel size in mm to bring all cases to, along each axis, such as 1,1,none; none keeps a case's own.
         orientation: sides that the voxel axes of all cases are turned to run to, such as LPS, to the left, back and up.
+        skip_broken: leave out cases with a file that cannot be used, name them, and let the prepared study know.
         workers: processes.
     """
     from passion.data.geometry import with_geometry, without_reference
@@ -249,8 +253,11 @@ def prepare(
     study, cases = read_study(raw, layout)
     study = with_geometry(study, resample, spacing, orientation)
     check_every_modality_exists(study, cases, raw)
-    done = prepare_study(study, cases, prepared, workers)
-    say(f"{prepared}: {len(cases)} cases, {done} of them prepared now")
+    made = prepare_study(study, cases, prepared, workers, skip_broken)
+    for line in "\n".join(made.left_out.values()).splitlines():
+        note(f"left out: {line}")
+    left_out = f", {len(made.left_out)} left out" if made.left_out else ""
+    say(f"{prepared}: {made.cases} cases, {made.done} of them prepared now{left_out}")
     others = without_reference(study, cases)
     if others:
         say(f"cases without {resample}: {len(others)}; they are on the grid of the first modality that they have")
@@ -285,6 +292,7 @@ def evaluate(
     by: By = "subject",
     precision: Precision = "trained",
     tolerance: float = 1.0,
+    skip_broken: bool = False,
 ) -> None:
     """Score a run on every subset of the modalities: Dice, HD95 and more of each case, subset and region.
 
@@ -298,13 +306,16 @@ def evaluate(
         by: subject scores whole volumes in mm; slice each slice by itself in pixels, as the published 2D code does.
         precision: of the network: trained, the one it was trained in, fp32, or bf16, about twice as fast.
         tolerance: of the surface Dice, in mm (in pixels by slice).
+        skip_broken: leave out cases of the prepared study that are damaged, and name them.
     """
     from passion.evaluation.run import evaluate_run
     from passion.report.results import read_training_presence
     from passion.report.statistics import subset_frequencies
     from passion.report.tables import print_table, subset_table
 
-    scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device, by, split, precision, tolerance)
+    scores, study, folder = evaluate_run(
+        run, checkpoint, part, prepared, device, by, split, precision, tolerance, skip_broken
+    )
     presence = read_training_presence(run, study)
     frequencies = None if presence is None else subset_frequencies(presence, study)
     for metric, title in (
@@ -523,9 +534,13 @@ def say(text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that `arguments` (default: those of the process) name, and exit.
 
-    Exit code 0, or 2 for a mistake in what was given, which is said in one line; 130 when interrupted, 143 when
-    terminated.
+    Exit code 0, or 2 for a mistake in what was given, which is said in one line; 1 for a mistake of ours, whose
+    traceback goes into a file; 130 when interrupted, 143 when terminated.
     """
+    # Names of files need not be text.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments)
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -543,6 +558,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        sys.exit(report_failure(error))
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -21,9 +21,9 @@ from passion.configuration import Configuration, DataSettings, build_network, bu
 from passion.data.loading import PatchSettings, TrainingPatches, training_loader
 from passion.data.split import Split, check_disjoint, read_split, write_split
 from passion.data.store import PreparedStudy
-from passion.data.study import Study
+from passion.data.study import RUN_STUDY, Study, read_run_study, write_run_study
 from passion.data.whole_cases import WholeCases
-from passion.errors import InputError
+from passion.errors import InputError, own_words
 from passion.files import remove, write_json, write_text
 from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence
 from passion.parallel import leads
@@ -64,7 +64,7 @@ def training_presence(data: DataSettings, prepared: PreparedStudy, split: Split)
         return own
     if data.presence is None:
         return own.check(data.prepared)
-    drawn = read_presence(data.presence, prepared.cases, modalities)
+    drawn = read_presence(data.presence, [*prepared.cases, *prepared.left_out], modalities)
     case_of = {row: row.partition(SLICE_MARK)[0] for row in drawn.cases}
     left_out = [name for name in own.cases if name not in case_of.values()]
     if left_out:
@@ -110,8 +110,9 @@ def assemble(configuration: Configuration) -> Experiment:
         if value < 1:
             raise InputError(f"--{option} {value}: must be at least 1")
     prepared = PreparedStudy.open(data.prepared)
-    split = read_split(data.split, prepared.cases)
+    split = read_split(data.split, prepared.cases, prepared.left_out)
     check_disjoint(split, data.split)
+    prepared.check_sizes([*split["train"], *split["val"]])
     presence = training_presence(data, prepared, split)
     inverse = np.ones(len(presence.modalities)) if data.setting == "pdt" else presence.inverse_presence
     study = replace(prepared.study, spatial_dims=data.spatial_dims or prepared.study.spatial_dims)
@@ -200,6 +201,8 @@ def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> Non
     try:
         from_last = last if last.exists() else None
         trainer.fit(experiment.module, loader, validation, ckpt_path=from_last, weights_only=True)
+    except InputError as error:
+        raise InputError(own_words(error)) from error
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning makes an exit of its own of
             raise KeyboardInterrupt from stop
@@ -269,7 +272,7 @@ def _describe(experiment: Experiment, configuration: Configuration, out: Path) -
 
 
 def _write_parts(experiment: Experiment, folder: Path) -> None:
-    write_json(folder / "study.json", experiment.study.to_dict())
+    write_run_study(folder, experiment.study)
     write_split(folder / "split.csv", experiment.split)
     experiment.presence.write(folder / "presence.csv")
 
@@ -280,8 +283,15 @@ def _check_same(experiment: Experiment, out: Path) -> None:
         _write_parts(experiment, now)
         for file in sorted(now.iterdir()):
             own = out / file.name
-            if not own.exists() or own.read_bytes() != file.read_bytes():
+            if not own.exists() or not _alike(own, file):
                 raise InputError(
                     f"--resume: {own} is what the run was begun with, and its {own.stem} is another now; put back "
                     "what it was, or start another run"
                 )
+
+
+def _alike(own: Path, file: Path) -> bool:
+    """Whether two files say the same; a study's also where an earlier version wrote one of them."""
+    if file.name == RUN_STUDY:
+        return read_run_study(own.parent) == read_run_study(file.parent)
+    return own.read_bytes() == file.read_bytes()

@@ -1,9 +1,11 @@
 """Files that are never half-written: everything is written beside its place, synced and renamed.
 
+
 What a killed process leaves beside is locked by nobody, and so it is told from what a living one is writing: whoever
 writes to the same place next removes it.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -15,6 +17,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from passion.errors import InputError
+
+LONGEST_ENDING = 200
+"""Bytes: a file system allows 255 for a name, and a temporary one begins with some of its own."""
+
+NEARLY_FULL = 2**16
+"""Bytes that are left."""
 
 PARTIAL = ".partial-"
 """What is being written."""
@@ -78,9 +86,9 @@ def _claim(path: Path, folder: bool) -> tuple[Path, int]:
     """A new temporary file or folder beside `path`, and the descriptor that holds its lock."""
     while True:
         if folder:
-            beside = Path(tempfile.mkdtemp(prefix=PARTIAL, suffix=path.name, dir=path.parent))
+            beside = Path(tempfile.mkdtemp(prefix=PARTIAL, suffix=_ending(path), dir=path.parent))
         else:
-            made, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.name, dir=path.parent)
+            made, name = tempfile.mkstemp(prefix=PARTIAL, suffix=_ending(path), dir=path.parent)
             os.close(made)
             beside = Path(name)
         # In the moment before it is locked another process may sweep it: then it is made anew.
@@ -96,7 +104,7 @@ def _claim(path: Path, folder: bool) -> tuple[Path, int]:
 def _beside(path: Path, folder: bool) -> Iterator[Path]:
     """A temporary file or folder beside `path`, locked as long as we live; it is gone afterwards."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path.parent, path.name)
+    sweep(path.parent, _ending(path))
     beside, descriptor = _claim(path, folder)
     try:
         yield beside
@@ -105,12 +113,40 @@ def _beside(path: Path, folder: bool) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def _place(path: Path) -> Path:
+    """Where a file or folder really goes: a link stays a link, and what it leads to is replaced."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _ending(path: Path) -> str:
+    """What a temporary name ends in: as much of the name as leaves it as short as names may be."""
+    name = path.name
+    while len(os.fsencode(name)) > LONGEST_ENDING:
+        name = name[1:]
+    return name
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the place that could not be written, and say that the disk is full where a library keeps that to itself."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        code = error.errno if isinstance(error, OSError) else None
+        if not code and path.parent.exists() and shutil.disk_usage(path.parent).free < NEARLY_FULL:
+            code = errno.ENOSPC
+        named = getattr(error, "filename", None)
+        if code and (named is None or Path(str(named)).name.startswith(PARTIAL)):
+            raise OSError(code, os.strerror(code), str(path)) from error
+        raise
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well, sync it and move it to `path` in one step.
 
     The temporary name ends like `path`, so that libraries that look at the suffix write the same format. When
-    the block raises, `path` is as it was before.
+    the block raises, `path` is as it was before. Where `path` is a link, what it leads to is replaced.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -119,8 +155,8 @@ def replacing(path: Path) -> Iterator[Path]:
     ...     (Path(folder) / "a.txt").read_text()
     'whole'
     """
-    path = Path(path)
-    with _beside(path, folder=False) as beside:
+    path = _place(Path(path))
+    with _naming(path), _beside(path, folder=False) as beside, _naming(path):
         yield beside
         beside.chmod(_permissions(0o666))
         _sync(beside)
@@ -131,9 +167,9 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """As `replacing`, for a folder: it appears whole at `path`, in place of what was there, or not at all."""
-    path = Path(path)
+    path = _place(Path(path))
     restore_folder(path)
-    with _beside(path, folder=True) as beside:
+    with _naming(path), _beside(path, folder=True) as beside, _naming(path):
         yield beside
         beside.chmod(_permissions(0o777))
         for file in beside.rglob("*"):
@@ -149,7 +185,7 @@ def put_folder(source: Path, path: Path) -> None:
     `restore_folder` brings it back.
     """
     restore_folder(path)
-    aside = path.with_name(ASIDE + path.name)
+    aside = path.with_name(ASIDE + _ending(path))
     if path.exists():
         path.rename(aside)
     source.rename(path)
@@ -159,7 +195,7 @@ def put_folder(source: Path, path: Path) -> None:
 
 def restore_folder(path: Path) -> None:
     """Bring back the folder at `path` where a process was killed while it put another in its place."""
-    aside = path.with_name(ASIDE + path.name)
+    aside = path.with_name(ASIDE + _ending(path))
     if not aside.exists():
         return
     if path.exists():

@@ -5,11 +5,11 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from passion.errors import InputError
 from passion.plugins import import_class
+from passion.reading import read_yaml
 
 EARLY_FUSION = "early_fusion"
 """The network that wraps an ordinary one."""
@@ -22,7 +22,9 @@ class Parser(ArgumentParser):  # type: ignore[misc]
         """See `argparse`."""
         if args == ("--out",):
             args = ("-o", "--out")
-        if args in (("--resume",), ("--json",), ("--complete",), ("--link",), ("--retry",)):
+        if args == ("--skip_broken",):
+            args = ("--skip-broken",)
+        if args in (("--resume",), ("--json",), ("--complete",), ("--link",), ("--retry",), ("--skip-broken",)):
             kwargs = {"action": "store_true", "help": kwargs.get("help")}
         return super().add_argument(*args, **kwargs)
 
@@ -163,13 +165,19 @@ def _with_configuration_of_run(words: list[str]) -> list[str]:
     """A resumed run brings its configuration along.
 
     Raises:
-        InputError: there is no run to resume, and nothing is said of what to begin.
+        InputError: there is no run to resume, and nothing is said of what to begin; or a network that is not trusted,
+            and that the command line does not name itself.
     """
+    from passion.configuration import Configuration
+    from passion.trust import check_trusted
+
     folders = _option(words, "--out", "-o")
     if "--resume" not in words or not folders:
         return words
     own = Path(folders[-1]) / "config.yaml"
     if own.exists():
+        if not _option(words, "--network.class_path"):
+            check_trusted(Configuration.from_file(own).network, own)
         return ["--config", str(own), *words]
     if not _option(words, "--config", "--data.prepared") and not {"-h", "--help"} & set(words):
         raise InputError(f"--out {folders[-1]}: there is no run to resume; begin it with all its options")
@@ -180,10 +188,7 @@ def _chosen_names(words: Sequence[str]) -> dict[str, str]:
     """Which network and objective are meant decides which options there are."""
     names = {"network": "mmformer", "objective": "passion"}
     for path in _option(words, "--config"):
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise InputError(f"--config {path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+        content = read_yaml(Path(path))
         for group in names:
             section = content.get(group) if isinstance(content, dict) else None
             if isinstance(section, dict) and "name" in section:

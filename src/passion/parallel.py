@@ -31,16 +31,24 @@ def map_each(function: Callable[[Item], Result], items: Sequence[Item], workers:
     Raises:
         InputError: all that the function raised, a line each, after every item had its turn.
     """
-    results: dict[int, Result] = {}
-    mistakes: dict[int, str] = {}
+    outcomes = attempt_each(function, items, workers, description)
+    mistakes = [str(outcome) for outcome in outcomes if isinstance(outcome, InputError)]
+    if mistakes:
+        raise InputError("\n".join(mistakes))
+    return [outcome for outcome in outcomes if not isinstance(outcome, InputError)]
+
+
+def attempt_each(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, description: str
+) -> list[Result | InputError]:
+    """As `map_each`, with the InputError in the place of each item for which one was raised."""
+    found: dict[int, Result | InputError] = {}
     for index, outcome in track(_outcomes(function, items, workers), len(items), description):
         try:
-            results[index] = outcome()
+            found[index] = outcome()
         except InputError as error:
-            mistakes[index] = str(error)
-    if mistakes:
-        raise InputError("\n".join(mistakes[index] for index in sorted(mistakes)))
-    return [results[index] for index in range(len(items))]
+            found[index] = error
+    return [found[index] for index in range(len(items))]
 
 
 def _outcomes(

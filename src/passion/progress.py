@@ -11,6 +11,7 @@ import torch
 from passion.errors import InputError
 from passion.files import LOCK, PARTIAL, alone_in, sweep
 from passion.runs import checkpoint_path, versions
+from passion.weights import read_weights
 
 CONFIGURATION = "config.yaml"
 """Written when everything else that a run is made of is there: where it is, the run is begun."""
@@ -68,10 +69,11 @@ def epochs_done(out: Path) -> int:
     path = checkpoint_path(out, "last")
     if not path.exists():
         return 0
+    remedy = "remove it to begin that run again"
     try:
-        return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"]) + 1
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a checkpoint; remove it to begin that run again") from error
+        return int(read_weights(path, remedy)["epoch"]) + 1
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: is no checkpoint of a run; {remedy}") from error
 
 
 def surroundings() -> dict[str, str]:

@@ -12,7 +12,7 @@ from passion.data.split import read_split
 from passion.data.store import PreparedStudy
 from passion.data.study import Study
 from passion.data.whole_cases import WholeCases
-from passion.errors import InputError
+from passion.errors import InputError, note
 from passion.evaluation.metrics import TOLERANCE_MM, check_tolerance
 from passion.evaluation.scored import ScoredCases
 from passion.evaluation.subsets import By, evaluate
@@ -37,6 +37,7 @@ def evaluate_run(
     split: Path | None = None,
     precision: Precision = "trained",
     tolerance_mm: float = TOLERANCE_MM,
+    skip_broken: bool = False,
 ) -> tuple[pd.DataFrame, Study, Path]:
     """Score a run, or an exported model, on every subset and write `evaluation/{part}-{checkpoint}`.
 
@@ -54,6 +55,7 @@ def evaluate_run(
         split: CSV file; None: the run's own. An exported model needs it.
         precision: see `Precision`.
         tolerance_mm: of the surface Dice (pixels by slice).
+        skip_broken: leave out the cases whose arrays are damaged, instead of refusing them.
 
     Returns:
         The scores of case, subset and region (see `passion.evaluation.scoring`), the study and the folder written to.
@@ -77,7 +79,13 @@ def evaluate_run(
             f"{study.folder}: holds {study.study.name} prepared with {study.study.geometry}, the run was trained on "
             f"{trained.study.name} with {trained.study.geometry}; prepare it alike"
         )
-    names = read_split(split or run / "split.csv", study.cases)[part]
+    asked = read_split(split or run / "split.csv", study.cases, study.left_out)[part]
+    broken = study.check(asked)
+    if broken and not (skip_broken and len(broken) < len(asked)):
+        raise InputError("\n".join(broken.values()))
+    for line in broken.values():
+        note(f"left out: {line}")
+    names = [name for name in asked if name not in broken]
     cases = WholeCases(study, names, trained.study.modalities, trained.crop, trained.network.patch_size)
 
     unusual = ["by-slice"] * (by == "slice") + [precision] * (precision != "trained")
@@ -88,7 +96,7 @@ def evaluate_run(
     settings = {
         "split": part, "checkpoint": checkpoint, "epoch": trained.epoch, "overlap": OVERLAP, "cases": len(cases),
         "by": by, "distance_unit": "mm" if by == "subject" else "pixels", "surface_tolerance": tolerance_mm,
-        "device": str(where), "precision": used, **versions(),
+        "device": str(where), "precision": used, "left_out": broken, **versions(),
     }  # fmt: skip
     made_of = {
         **settings, **surroundings(), "study": trained.study.to_dict(), "prepared": study.study.to_dict(),

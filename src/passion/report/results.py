@@ -1,6 +1,5 @@
 """A run folder, read back: what was trained, how it went, and how it scored."""
 
-import json
 import pickle
 import re
 import zipfile
@@ -13,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
-from passion.data.study import Study
+from passion import reading
+from passion.data.study import Study, read_run_study
 from passion.errors import InputError
 
 SCORES = ("dice", "hd95_pooled", "hd95", "hd95_reference")
@@ -109,7 +108,7 @@ def read_run(folder: Path, evaluation: str = "test-last") -> Run:
     scored = folder / "evaluation" / evaluation
     if not (folder / "config.yaml").is_file():
         raise InputError(f"{folder}: not a run folder, config.yaml is missing; {train}")
-    study = _study(folder / "study.json", train)
+    study = read_run_study(folder)
     return Run(
         name=folder.resolve().name,
         study=study,
@@ -148,31 +147,18 @@ def _text(path: Path, remedy: str) -> str:
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """What a JSON file says; `remedy` is what to do where it cannot be read, for the InputError that is raised then."""
-    try:
-        value = json.loads(_text(path, remedy))
-    except json.JSONDecodeError as error:
-        raise _unfit(path, f"not JSON ({error})", remedy) from error
-    if not isinstance(value, dict):
-        raise _unfit(path, f"holds a {type(value).__name__}, not names with values", remedy)
-    return value
+    _text(path, remedy)
+    return _names_with_values(reading.read_json(path, remedy), path, remedy)
 
 
 def _config(path: Path, remedy: str) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(_text(path, remedy))
-    except yaml.YAMLError as error:
-        raise _unfit(path, f"not YAML ({error})", remedy) from error
+    return _names_with_values(reading.read_yaml(path, remedy), path, remedy)
+
+
+def _names_with_values(value: Any, path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _unfit(path, f"holds a {type(value).__name__}, not names with values", remedy)
     return value
-
-
-def _study(path: Path, remedy: str) -> Study:
-    value = read_json(path, remedy)
-    try:
-        return Study.from_dict(value)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _unfit(path, f"does not describe a study ({error!r})", remedy) from error
 
 
 def _table(
