@@ -1,10 +1,14 @@
 """The folder of a grid of runs: where things are in it, and how far each cell is.
 
-OUT/studies/STUDY.json, STUDY.csv   which prepared study this is, and its split, the same for all cells
-OUT/draws/...csv                    presence matrices, one a study, setting and seed
-OUT/cells/NAME.yaml, .log, .json    the configuration of a cell, what it printed, how long it took
-OUT/cells/NAME.failed               why it broke, in one line
-OUT/runs/NAME/                      its run folder, as `passion train` and `passion evaluate` write it
+    OUT/studies/STUDY.json, STUDY.csv   which prepared study this is, and its split, the same for all cells
+    OUT/draws/...csv                    presence matrices, one a study, setting and seed
+    OUT/runs/NAME/                      the run folder of a cell, as `passion train` and `passion evaluate` write it
+    OUT/cells/NAME/config.yaml          how it is trained
+    OUT/cells/NAME/log.txt              what it printed
+    OUT/cells/NAME/times.json           how long it took
+    OUT/cells/NAME/broken.txt           why it broke, in one line
+
+A cell is done when its evaluation is whole.
 """
 
 import hashlib
