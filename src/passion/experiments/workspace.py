@@ -157,11 +157,12 @@ def draw_study_split(prepared: PreparedStudy, scale: Scale) -> Split:
 
 
 def fingerprint(prepared: PreparedStudy) -> str:
-    """A digest of names, grids and boxes of all cases: the same for the same files, wherever they lie."""
+    """A digest of classes and of the grids and boxes of all cases: the same for the same files, wherever they lie."""
     cases = [prepared.case(name) for name in prepared.cases]
     content: Sequence[Mapping[str, object]] = [
         {"name": case.name, "shape": case.own_grid.shape, "spacing": case.grid.spacing_mm,
          "boxes": {key: (box.start, box.stop) for key, box in sorted(case.boxes.items())}}
         for case in cases
     ]  # fmt: skip
-    return hashlib.sha256(json.dumps([prepared.study.to_dict(), content]).encode()).hexdigest()[:16]
+    study = [prepared.study.name, prepared.study.modalities, dict(prepared.study.classes)]
+    return hashlib.sha256(json.dumps([study, content]).encode()).hexdigest()[:16]
