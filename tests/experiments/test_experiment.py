@@ -49,7 +49,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "alone": {**GRID, "methods": {"Reference point": {"name": "baseline"}}, "shape": "subsets"},
         "unsound": {**GRID, "methods": {"Baseline": {"name": "baseline"}}, "networks": ["rfnet", "mmformer"]},
         "scale": SCALE,
-        "long": {"brats": {**SCALE["brats"], "training": {**SCALE["brats"]["training"], "epochs": 30}}},
+        "long": {"brats": {**SCALE["brats"], "training": {**SCALE["brats"]["training"], "epochs": 16}}},
     }
     for name, content in contents.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
@@ -122,7 +122,7 @@ def test_a_broken_cell_is_named_and_does_not_stop_the_others(
     assert "rfnet_baseline" in said
     assert "width 6: must be a multiple of 4" in said
     assert set(pd.read_csv(tmp_path / "out/unsound.csv")["network"]) == {"mmformer"}
-    (reason,) = (tmp_path / "out/cells").glob("*.failed")
+    (reason,) = (tmp_path / "out/cells").glob("*/broken.txt")
     reason.write_text("something else\n")
     assert cli.run(given) == 1
     assert reason.read_text() == "something else\n"
@@ -142,11 +142,11 @@ def test_a_killed_grid_continues_where_it_was(files: Path, study: Path, tmp_path
     run = run_of(tmp_path / "out", "baseline")
     wait_for(lambda: still(run / "history.csv"))
     before = epochs(run)
-    assert 2 <= before < 30
+    assert 2 <= before < 16
     kept = pd.read_csv(run / "history.csv").query("quantity == 'seconds'")["value"].tolist()
     passion(*given)
     after = pd.read_csv(run / "history.csv").query("quantity == 'seconds'")["value"].tolist()
-    assert len(after) == 30
+    assert len(after) == 16
     assert after[: len(kept) - 1] == kept[:-1]
     passion(*whole)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out/alone.csv"), pd.read_csv(tmp_path / "whole/alone.csv"))

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from passion.experiments.cells import Cell
 from passion.experiments.timing import Timing, duration, epochs_done
 from passion.experiments.work import ELSEWHERE
-from passion.experiments.workspace import State, Workspace
+from passion.experiments.workspace import BROKEN, LOG, State, Workspace
 from passion.files import write_text
 
 LOOK_SECONDS = 0.5
@@ -34,7 +34,7 @@ class Job:
 
 def start(workspace: Workspace, cell: Cell) -> "tuple[subprocess.Popen[bytes], BinaryIO]":
     """Begin to run a planned cell; it ends when this process does."""
-    log = workspace.file(cell, ".log").open("ab")
+    log = (workspace.about(cell) / LOG).open("ab")
     command = [sys.executable, "-m", "passion.experiments.work", str(workspace.out), cell.name]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -103,5 +103,5 @@ def _end(workspace: Workspace, job: Job) -> str:
         return f"{cell.name}: done"
     if workspace.state(cell) is not State.BROKEN:
         cause = f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        write_text(workspace.file(cell, ".failed"), f"{cause}; out of memory?\n")
+        write_text(workspace.about(cell) / BROKEN, f"{cause}; out of memory?\n")
     return f"{cell.name}: broken: {workspace.why_broken(cell)}"

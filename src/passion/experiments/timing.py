@@ -8,7 +8,7 @@ from statistics import fmean
 
 from passion.experiments.cells import Cell
 from passion.experiments.work import seconds_by_epoch
-from passion.experiments.workspace import State, Workspace
+from passion.experiments.workspace import TIMES, State, Workspace
 
 Kind = tuple[str, ...]
 
@@ -98,5 +98,5 @@ class Timing:
 
 def read_cost(workspace: Workspace, cell: Cell) -> Cost:
     """What a finished cell took."""
-    around = json.loads(workspace.file(cell, ".json").read_text(encoding="utf-8"))
+    around = json.loads((workspace.about(cell) / TIMES).read_text(encoding="utf-8"))
     return Cost(float(seconds_by_epoch(workspace.run(cell)).mean()), **around)

@@ -5,8 +5,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -15,27 +14,12 @@ from passion.configuration import Configuration
 from passion.errors import InputError
 from passion.evaluation.run import evaluate_run
 from passion.experiment import train
-from passion.experiments.workspace import State, Workspace
-from passion.files import write_json, write_text
+from passion.experiments.workspace import BROKEN, TIMES, State, Workspace
+from passion.files import alone_in, write_json, write_text
+from passion.progress import CONFIGURATION, is_begun
 
 ELSEWHERE = 75
 """Exit code: another process works on this cell."""
-
-
-@contextmanager
-def alone(workspace: Workspace, name: str) -> Iterator[bool]:
-    """Whether this process is the one that works on a cell; the system forgets it when the process ends."""
-    import fcntl
-
-    path = workspace.file(name, ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def run_cell(out: Path, name: str) -> bool:
@@ -49,17 +33,22 @@ def run_cell(out: Path, name: str) -> bool:
         Whether it is done; False where another process works on it.
 
     Raises:
-        Exception: whatever broke it; the reason is left in its `.failed` file.
+        Exception: whatever broke it; the reason is left in its `broken.txt`.
     """
     workspace = Workspace(out)
-    with alone(workspace, name) as mine:
-        if mine and workspace.state(name) is not State.DONE:
+    about = workspace.about(name)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone_in(about, f"{name}: another process works on it"))
+        except InputError:
+            return False
+        if workspace.state(name) is not State.DONE:
             try:
                 _train_and_score(workspace, name)
             except Exception as error:
-                write_text(workspace.file(name, ".failed"), one_line(error) + "\n")
+                write_text(about / BROKEN, one_line(error) + "\n")
                 raise
-        return mine
+    return True
 
 
 def one_line(error: BaseException) -> str:
@@ -70,17 +59,16 @@ def one_line(error: BaseException) -> str:
 
 def _train_and_score(workspace: Workspace, name: str) -> None:
     started = time.monotonic()
-    run = workspace.run(name)
-    resume = workspace.clear_unless_begun(name)
-    configuration = Configuration.from_file(run / "config.yaml" if resume else workspace.file(name, ".yaml"))
-    before = seconds_by_epoch(run).sum() if resume else 0.0
-    train(configuration, run, resume)
+    run, about = workspace.run(name), workspace.about(name)
+    before = seconds_by_epoch(run).sum()
+    configuration = Configuration.from_file((run if is_begun(run) else about) / CONFIGURATION)
+    train(configuration, run, resume=True)
     trained = time.monotonic()
     device = "cpu" if configuration.training.accelerator == "cpu" else "auto"
     evaluate_run(run, "last", "test", None, device)
-    ended = time.monotonic()
     around = trained - started - float(seconds_by_epoch(run).sum() - before)
-    write_json(workspace.file(name, ".json"), {"evaluation_seconds": ended - trained, "other_seconds": around})
+    times = {"evaluation_seconds": time.monotonic() - trained, "other_seconds": around}
+    write_json(about / TIMES, times)
 
 
 def seconds_by_epoch(run: Path) -> "pd.Series[float]":

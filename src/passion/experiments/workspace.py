@@ -1,15 +1,18 @@
 """The folder of a grid of runs: where things are in it, and how far each cell is.
 
-OUT/studies/STUDY.json, STUDY.csv   which prepared study this is, and its split, the same for all cells
-OUT/draws/...csv                    presence matrices, one a study, setting and seed
-OUT/cells/NAME.yaml, .log, .json    the configuration of a cell, what it printed, how long it took
-OUT/cells/NAME.failed               why it broke, in one line
-OUT/runs/NAME/                      its run folder, as `passion train` and `passion evaluate` write it
+    OUT/studies/STUDY.json, STUDY.csv   which prepared study this is, and its split, the same for all cells
+    OUT/draws/...csv                    presence matrices, one a study, setting and seed
+    OUT/runs/NAME/                      the run folder of a cell, as `passion train` and `passion evaluate` write it
+    OUT/cells/NAME/config.yaml          how it is trained
+    OUT/cells/NAME/log.txt              what it printed
+    OUT/cells/NAME/times.json           how long it took
+    OUT/cells/NAME/broken.txt           why it broke, in one line
+
+A cell is done when its evaluation is whole.
 """
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -24,12 +27,15 @@ from passion.experiments.cells import Cell
 from passion.experiments.grid import Scale
 from passion.files import write_json, write_text
 from passion.missingness import draw_presence, presence_of
-from passion.runs import checkpoint_path
+from passion.progress import CONFIGURATION, is_begun
 
 SPLIT_SEED = 0
 """Of the one split of a study."""
 
 EVALUATION = "test-last"
+LOG = "log.txt"
+TIMES = "times.json"
+BROKEN = "broken.txt"
 
 
 class State(Enum):
@@ -51,9 +57,9 @@ class Workspace:
         """The run folder of a cell."""
         return self.out / "runs" / _name(cell)
 
-    def file(self, cell: Cell | str, suffix: str) -> Path:
-        """Another file of a cell: .yaml, .log, .json, .failed or .lock."""
-        return self.out / "cells" / f"{_name(cell)}{suffix}"
+    def about(self, cell: Cell | str) -> Path:
+        """The folder of what is not part of its run."""
+        return self.out / "cells" / _name(cell)
 
     def scores(self, cell: Cell | str) -> Path:
         """Scores of a cell on the test cases."""
@@ -63,13 +69,13 @@ class Workspace:
         """How far a cell is."""
         if self.scores(cell).with_name("settings.json").exists():
             return State.DONE
-        if self.file(cell, ".failed").exists():
+        if (self.about(cell) / BROKEN).exists():
             return State.BROKEN
-        return State.BEGUN if checkpoint_path(self.run(cell), "last").exists() else State.NEW
+        return State.BEGUN if is_begun(self.run(cell)) else State.NEW
 
     def why_broken(self, cell: Cell | str) -> str:
         """The reason in one line."""
-        return self.file(cell, ".failed").read_text(encoding="utf-8").strip()
+        return (self.about(cell) / BROKEN).read_text(encoding="utf-8").strip()
 
     def split(self, study: str) -> Path:
         """The split of a study."""
@@ -108,7 +114,7 @@ class Workspace:
         split = self.split(cell.study)
         presence = self._draw(cell, prepared, read_split(split, prepared.cases)) if cell.rates else None
         paths = (prepared.folder.resolve(), split.resolve(), presence.resolve() if presence else None)
-        write_text(self.file(cell, ".yaml"), cell.configuration(*paths).to_yaml())
+        write_text(self.about(cell) / CONFIGURATION, cell.configuration(*paths).to_yaml())
 
     def _draw(self, cell: Cell, prepared: PreparedStudy, split: Split) -> Path:
         modalities = prepared.study.modalities
@@ -120,14 +126,7 @@ class Workspace:
 
     def forget_failure(self, cell: Cell) -> None:
         """Let a broken cell be tried again, from where it came to."""
-        self.file(cell, ".failed").unlink(missing_ok=True)
-
-    def clear_unless_begun(self, name: str) -> bool:
-        """Whether a run can be resumed; where it cannot, nothing of it is left."""
-        begun = checkpoint_path(self.run(name), "last").exists()
-        if not begun:
-            shutil.rmtree(self.run(name), ignore_errors=True)
-        return begun
+        (self.about(cell) / BROKEN).unlink(missing_ok=True)
 
 
 def _rates(cell: Cell, modalities: Sequence[str]) -> list[float]:
@@ -158,11 +157,12 @@ def draw_study_split(prepared: PreparedStudy, scale: Scale) -> Split:
 
 
 def fingerprint(prepared: PreparedStudy) -> str:
-    """A digest of names, grids and boxes of all cases: the same for the same files, wherever they lie."""
+    """A digest of classes and of the grids and boxes of all cases: the same for the same files, wherever they lie."""
     cases = [prepared.case(name) for name in prepared.cases]
     content: Sequence[Mapping[str, object]] = [
         {"name": case.name, "shape": case.own_grid.shape, "spacing": case.grid.spacing_mm,
          "boxes": {key: (box.start, box.stop) for key, box in sorted(case.boxes.items())}}
         for case in cases
     ]  # fmt: skip
-    return hashlib.sha256(json.dumps([prepared.study.to_dict(), content]).encode()).hexdigest()[:16]
+    study = [prepared.study.name, prepared.study.modalities, dict(prepared.study.classes)]
+    return hashlib.sha256(json.dumps([study, content]).encode()).hexdigest()[:16]
