@@ -1,9 +1,12 @@
 """A small study, written once: raw, then prepared."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import RATES, passion, training_words
+
+from passion import demo
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +48,14 @@ def bundle(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundled") / "bundle"
     passion("export", trained, "-o", out, "--format", "monai")
     return out
+
+
+@pytest.fixture(scope="session")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What the demonstration writes, made as small as it gets for all tests."""
+    folder = tmp_path_factory.mktemp("demonstration") / "demo"
+    network = {"name": "mmformer", "width": 4, "token_dim": 16, "token_hidden": 16, "heads": 2}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(demo.SCALES, "small", demo.Scale(cases=8, size=32, patch_size=32, epochs=1, network=network))
+        passion("demo", "--out", folder)
+        yield folder
