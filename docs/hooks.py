@@ -103,4 +103,4 @@ def explained(action: argparse.Action) -> str:
     text = html.escape(str(action.help).strip().rstrip("."), quote=False)
     if action.required and action.option_strings:
         return f"{text} (required)"
-    return f"{text} (default: `{action.default}`)" if action.default is not None else text
+    return text if action.default is None or action.nargs == 0 else f"{text} (default: `{action.default}`)"

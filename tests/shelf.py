@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from command_line import passion
-from layouts import LAYOUTS, SHAPE, TUMOURS, WrittenCase
+from layouts import COMPLETE, ORGANS, STROKES, WrittenCase, draw_cases, write
 from test_importing import save as save_published
 
+from passion.data.sources.brats import BRATS2020
+from passion.data.sources.brats2023 import BRATS2023
+from passion.data.sources.myops import MYOPS2020
 from passion.networks import network_class
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +21,7 @@ TINY = {
     "phantom brain": "--cases 8 --size 40",
     "phantom heart": "--cases 3",
     "inspect": "--workers 0",
+    "convert": "--workers 0",
     "prepare": "--workers 0",
     "train": "--data.patch_size 32 --data.workers 0 --training.epochs 1 --training.validate_every 0 "
     "--training.accelerator cpu",
@@ -31,14 +34,15 @@ SMALLER = {"20,0,5": "2,0,1", "1,1,1": "5,5,5", "1,1,none": "5,5,none"}
 """Sizes of parts, and voxels."""
 
 STUDIES = {
-    "BraTS2021_Training_Data": LAYOUTS["brats"],
-    "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData": LAYOUTS["brats2023"],
-    "MyoPS2020": LAYOUTS["myops"],
-    "nnUNet_raw/Dataset001_BrainTumour": replace(LAYOUTS["nnunet"], study=replace(TUMOURS, modalities=("T1", "T2"))),
-    "Task01_BrainTumour": LAYOUTS["decathlon"],
-    "strokes.csv": LAYOUTS["manifest"],
+    "BraTS2021_Training_Data": ("brats", BRATS2020),
+    "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData": ("brats2023", BRATS2023),
+    "BraTS2024-GLI": ("brats2023", BRATS2023),
+    "MyoPS2020": ("myops", MYOPS2020),
+    "nnUNet_raw/Dataset001_BrainTumour": ("nnunet", replace(ORGANS, modalities=("T1", "T2"))),
+    "Task01_BrainTumour": ("decathlon", replace(ORGANS, modalities=("T1", "T2"))),
+    "strokes.csv": ("manifest", STROKES),
 }
-"""Raw studies of random voxels."""
+"""Layouts and studies of random voxels."""
 
 
 def tiny(words: Sequence[str]) -> list[str]:
@@ -62,13 +66,13 @@ def command_name(words: Sequence[str]) -> str:
 
 def outputs(words: Sequence[str]) -> list[str]:
     """What a command writes, in the order of its words."""
-    operands = words[2:3] if words[0] in ("phantom", "prepare") else []
+    operands = words[2:3] if words[0] in ("phantom", "convert", "prepare") else []
     return [*operands, *(value for name, value in pairwise(words) if name in ("-o", "--out", "--probabilities"))]
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """Puts what a command reads where it looks for it.
+    """Puts what a command reads where it looks for it. A run to be resumed was stopped in its first epoch.
 
     Args:
         study: folder of raw, prepared, split.csv and presence.csv.
@@ -82,18 +86,19 @@ class Shelf:
 
     def serve(self, words: Sequence[str]) -> None:
         """Put into the working directory what the command lacks there, and out of its way what it is to write anew."""
-        written = [] if "--resume" in words else outputs(words)
+        resumed = "--resume" in words
+        written = [] if resumed else outputs(words)
         for name in written:
             remove(Path(name))
         for word in words:
             if word not in written and not Path(word).exists():
-                self._put(word, words)
+                self._put(word)
+        if resumed:
+            remove(Path(outputs(words)[0]) / "checkpoints")
 
-    def _put(self, name: str, words: Sequence[str]) -> None:
+    def _put(self, name: str) -> None:
         here = Path(name)
-        if name == "split.csv" and words[1] in STUDIES:
-            passion("split", words[1], "-o", here)
-        elif name in ("raw", "prepared", "split.csv", "presence.csv"):
+        if name in ("raw", "prepared", "split.csv", "presence.csv"):
             here.symlink_to(self.study / name)
         elif name in STUDIES:
             write_study(here)
@@ -105,6 +110,9 @@ class Shelf:
             shutil.copytree(ROOT / "configs", "configs", dirs_exist_ok=True)
         elif name.endswith(".nii.gz"):
             here.symlink_to(next(self.study.glob("raw/*/*_t1ce.nii.gz")))
+        elif name == "cases":
+            (here / "one").mkdir(parents=True)
+            self._put("cases/one/t1c.nii.gz")
         elif name.endswith(".pth"):
             save_published(here)
 
@@ -116,7 +124,7 @@ class Shelf:
         configuration["training"]["seed"] = int(seed or 0)
         if method == "baseline":
             configuration["objective"] = {"name": "baseline"}
-        (here / "config.yaml").write_text(yaml.safe_dump(configuration))
+        (here / "config.yaml").write_text(yaml.safe_dump(configuration, sort_keys=False))
 
 
 def remove(path: Path) -> None:
@@ -128,18 +136,12 @@ def remove(path: Path) -> None:
 
 
 def write_study(here: Path) -> None:
-    """One of `STUDIES`: six complete cases."""
-    layout, random = STUDIES[str(here)], np.random.default_rng(0)
-    cases = {
-        f"case{number}": WrittenCase(
-            {modality: random.normal(size=SHAPE).astype(np.float32) for modality in layout.study.modalities},
-            random.choice(layout.study.codes, size=SHAPE).astype(np.int16),
-        )
-        for number in range(6)
-    }
-    folder = here.parent if here.suffix else here
-    folder.mkdir(parents=True, exist_ok=True)
-    written = layout.write(folder, layout.study, cases)
-    if here.suffix:
-        written.rename(here)
-        written.with_suffix(".yaml").rename(here.with_suffix(".yaml"))
+    """One of `STUDIES`; a manifest stands beside the folder of its files."""
+    layout, study = STUDIES[str(here)]
+    cases: dict[str, WrittenCase] = {}
+    for seed in range(3):
+        cases |= draw_cases(study, np.random.default_rng(seed), complete=layout in COMPLETE)
+    folder = write(layout, here.with_suffix("") if layout == "manifest" else here, study, cases)
+    for file in folder.glob("manifest.*"):
+        text = file.read_text().replace("case_", f"{folder.name}/case_").replace(f"\n{folder.name}/", "\n")
+        here.with_suffix(file.suffix).write_text(text)
