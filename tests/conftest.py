@@ -8,6 +8,8 @@ import pytest
 from command_line import RATES, passion, training_words
 from wrong_inputs import write_raw
 
+from passion import demo
+
 
 @pytest.fixture(scope="session", autouse=True)
 def environment() -> Iterator[None]:
@@ -73,3 +75,14 @@ def here(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny, "raw")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What the demonstration writes, made as small as it gets for all tests."""
+    folder = tmp_path_factory.mktemp("demonstration") / "demo"
+    network = {"name": "mmformer", "width": 4, "token_dim": 16, "token_hidden": 16, "heads": 2}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(demo.SCALES, "small", demo.Scale(cases=8, size=32, patch_size=32, epochs=1, network=network))
+        passion("demo", "--out", folder)
+        yield folder
