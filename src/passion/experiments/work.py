@@ -15,7 +15,8 @@ from passion.configuration import Configuration
 from passion.errors import InputError
 from passion.evaluation.run import evaluate_run
 from passion.experiment import train
-from passion.experiments.workspace import State, Workspace
+from passion.experiments.states import State
+from passion.experiments.workspace import Workspace
 from passion.files import write_json, write_text
 
 ELSEWHERE = 75

@@ -1,5 +1,6 @@
 """The folder of a grid of runs: where things are in it, and how far each cell is.
 
+OUT/TABLE.json                      which cell has which place in a table
 OUT/studies/STUDY.json, STUDY.csv   which prepared study this is, and its split, the same for all cells
 OUT/draws/...csv                    presence matrices, one a study, setting and seed
 OUT/cells/NAME.yaml, .log, .json    the configuration of a cell, what it printed, how long it took
@@ -12,7 +13,6 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -22,23 +22,13 @@ from passion.data.store import PreparedStudy
 from passion.errors import InputError
 from passion.experiments.cells import Cell
 from passion.experiments.grid import Scale
+from passion.experiments.states import EVALUATION, State, cell_file, run_folder, state_of, why_broken
 from passion.files import write_json, write_text
 from passion.missingness import draw_presence, presence_of
 from passion.runs import checkpoint_path
 
 SPLIT_SEED = 0
 """Of the one split of a study."""
-
-EVALUATION = "test-last"
-
-
-class State(Enum):
-    """How far a cell is."""
-
-    DONE = "done"
-    BEGUN = "begun"
-    BROKEN = "broken"
-    NEW = "new"
 
 
 @dataclass(frozen=True)
@@ -49,11 +39,11 @@ class Workspace:
 
     def run(self, cell: Cell | str) -> Path:
         """The run folder of a cell."""
-        return self.out / "runs" / _name(cell)
+        return run_folder(self.out, _name(cell))
 
     def file(self, cell: Cell | str, suffix: str) -> Path:
         """Another file of a cell: .yaml, .log, .json, .failed or .lock."""
-        return self.out / "cells" / f"{_name(cell)}{suffix}"
+        return cell_file(self.out, _name(cell), suffix)
 
     def scores(self, cell: Cell | str) -> Path:
         """Scores of a cell on the test cases."""
@@ -61,15 +51,11 @@ class Workspace:
 
     def state(self, cell: Cell | str) -> State:
         """How far a cell is."""
-        if self.scores(cell).with_name("settings.json").exists():
-            return State.DONE
-        if self.file(cell, ".failed").exists():
-            return State.BROKEN
-        return State.BEGUN if checkpoint_path(self.run(cell), "last").exists() else State.NEW
+        return state_of(self.out, _name(cell))
 
     def why_broken(self, cell: Cell | str) -> str:
         """The reason in one line."""
-        return self.file(cell, ".failed").read_text(encoding="utf-8").strip()
+        return why_broken(self.out, _name(cell))
 
     def split(self, study: str) -> Path:
         """The split of a study."""

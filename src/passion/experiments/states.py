@@ -1,0 +1,41 @@
+"""How far the cells of a grid of runs are, told from the files in its folder; see `passion.experiments.workspace`."""
+
+from enum import Enum
+from pathlib import Path
+
+EVALUATION = "test-last"
+"""Which evaluation of a cell's run counts."""
+
+
+class State(Enum):
+    """How far a cell is."""
+
+    DONE = "done"
+    BEGUN = "begun"
+    BROKEN = "broken"
+    NEW = "new"
+
+
+def run_folder(out: Path, cell: str) -> Path:
+    """Of a cell of the grid in `out`."""
+    return out / "runs" / cell
+
+
+def cell_file(out: Path, cell: str, suffix: str) -> Path:
+    """Another file of a cell: .yaml, .log, .json, .failed or .lock."""
+    return out / "cells" / f"{cell}{suffix}"
+
+
+def state_of(out: Path, cell: str) -> State:
+    """How far a cell of the grid in `out` is."""
+    run = run_folder(out, cell)
+    if (run / "evaluation" / EVALUATION / "settings.json").exists():
+        return State.DONE
+    if cell_file(out, cell, ".failed").exists():
+        return State.BROKEN
+    return State.BEGUN if (run / "checkpoints" / "last.ckpt").exists() else State.NEW
+
+
+def why_broken(out: Path, cell: str) -> str:
+    """The reason in one line."""
+    return cell_file(out, cell, ".failed").read_text(encoding="utf-8").strip()
