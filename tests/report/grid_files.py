@@ -21,12 +21,12 @@ SHAPE = (36, 44, 30)
 
 def write_grid(
     out: Path,
-    tables: Collection[str] = ("table1",),
+    tables: Collection[str] = ("table2", "table3"),
     kinds: Collection[str] = ("brats",),
     *,
     seeds: int = 2,
-    cases: int = 5,
-    unfinished: Collection[str] = (),
+    cases: int = 8,
+    unfinished: Collection[str] = ("m2ftrans_passion",),
     shape: tuple[int, int, int] = SHAPE,
 ) -> Path:
     """Cells whose names contain one of `unfinished` are not there; the first of them is broken."""
