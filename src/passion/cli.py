@@ -432,17 +432,31 @@ def export(
         say(f"{out}: exported; read {out / 'README.md'} before you share it")
 
 
-def report(runs: Sequence[Path], *, out: Path) -> None:
-    """Write one self-contained page that compares runs: tables, curves, masks.
+def report(runs: Sequence[Path], *, out: Path, serve: bool = False) -> None:
+    """Write a page that compares runs, or that of an experiment: who wins, tables, figures, masks.
 
     Args:
-        runs: folders of evaluated runs.
-        out: HTML file to write.
+        runs: folders of evaluated runs, or the one folder of an experiment.
+        out: HTML file to write; of an experiment, a folder.
+        serve: show the page of an experiment at an address of this machine until Ctrl-C.
     """
+    from passion.report.experiment_page import write_experiment_report
+    from passion.report.folder import is_experiment
     from passion.report.page import write_report
+    from passion.report.serving import serve as serve_folder
 
-    write_report(runs, out)
-    say(f"{out}: open it in a browser")
+    experiments = [folder for folder in runs if is_experiment(folder)]
+    if experiments and len(runs) > 1:
+        raise InputError(f"{experiments[0]}: is the folder of an experiment; give it alone, or give runs in its runs/")
+    if serve and not experiments:
+        raise InputError("--serve: is for the page of an experiment; that of runs is one file that any browser opens")
+    if not experiments:
+        write_report(runs, out)
+        say(f"{out}: open it in a browser")
+        return
+    say(f"{write_experiment_report(runs[0], out)}: open it in a browser")
+    if serve:
+        serve_folder(out, say)
 
 
 def experiment(

@@ -15,6 +15,10 @@ EARLY_FUSION = "early_fusion"
 """The network that wraps an ordinary one."""
 
 
+SWITCHES = ("--resume", "--json", "--complete", "--link", "--retry", "--skip-broken", "--serve")
+"""Options that are given without a value."""
+
+
 class Parser(ArgumentParser):  # type: ignore[misc]
     """A parser that says what is wrong in one line, knows `-o` as short for `--out`, and has flags without a value."""
 
@@ -24,7 +28,7 @@ class Parser(ArgumentParser):  # type: ignore[misc]
             args = ("-o", "--out")
         if args == ("--skip_broken",):
             args = ("--skip-broken",)
-        if args in (("--resume",), ("--json",), ("--complete",), ("--link",), ("--retry",), ("--skip-broken",)):
+        if args and args[0] in SWITCHES:
             kwargs = {"action": "store_true", "help": kwargs.get("help")}
         return super().add_argument(*args, **kwargs)
 
@@ -55,7 +59,7 @@ def _parse_plain(parser: Parser, function: Callable[..., Any], words: list[str])
 
 
 def _parse_runs(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluated runs")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluated runs, or for report of an experiment")
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"runs"})
     return dict(vars(parser.parse_args(words)))
 

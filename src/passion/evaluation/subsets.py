@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from passion.data.store import Box
 from passion.data.study import Study
 from passion.data.whole_cases import WholeCase, WholeCases
+from passion.evaluation.display import displayed
 from passion.evaluation.metrics import TOLERANCE_MM
 from passion.evaluation.scored import ScoredCases
 from passion.evaluation.scoring import RegionTruth, region_truth, score
@@ -22,9 +22,6 @@ from passion.parallel import track
 
 By = Literal["subject", "slice"]
 """What is scored as one: a subject's volume, or each of its slices, as the published 2D code does."""
-
-DISPLAYED = 3
-"""Cases whose middle slice is kept for the report."""
 
 
 def subset_name(subset: Sequence[bool] | NDArray[np.bool_] | Tensor, study: Study) -> str:
@@ -87,29 +84,6 @@ def predict_subsets(
     return {subset_name(subset, study): label for subset, label in zip(subsets, labels, strict=True)}
 
 
-def display_slices(whole: WholeCase, predictions: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.generic]]:
-    """The slice of the case's box with most foreground: images, reference and predictions, turned upright."""
-    case, box = whole.case, whole.box
-    reference = case.read_target(box)
-    most = int((reference > 0).sum(axis=(0, 1)).argmax())
-    here = (..., slice(most, most + 1))
-    window = Box((*box.start[:2], box.start[2] + most), (*box.stop[:2], box.start[2] + most + 1))
-
-    def turned(values: NDArray[np.generic]) -> NDArray[np.generic]:
-        # Voxels run to the left and to the back (LPS): transposed, rows run from front to back.
-        return np.ascontiguousarray(values[..., 0].T)
-
-    name = case.name
-    entries = {f"{name}/reference": turned(reference[here])}
-    for modality in case.boxes:
-        entries[f"{name}/image/{modality}"] = turned(case.read_image(modality, window))
-    for subset, labels in predictions.items():
-        entries[f"{name}/prediction/{subset}"] = turned(labels[here])
-    spacing_mm = case.grid.spacing_mm
-    entries[f"{name}/pixel_mm"] = np.array([spacing_mm[1], spacing_mm[0]])
-    return entries
-
-
 def evaluate(
     network: Segmenter,
     cases: WholeCases,
@@ -136,5 +110,5 @@ def evaluate(
         if name not in scored:
             whole = cases[number]
             predictions = predict_subsets(network, whole, study, device)
-            examples = display_slices(whole, predictions) if number < DISPLAYED else {}
-            scored.add(name, score_case(whole, study, predictions, by, tolerance_mm), examples)
+            rows = score_case(whole, study, predictions, by, tolerance_mm)
+            scored.add(name, rows, displayed(number, whole, predictions))

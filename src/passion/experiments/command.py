@@ -7,8 +7,8 @@ from passion.experiments.cluster import Cluster, parse_options, submit
 from passion.experiments.local import run_local
 from passion.experiments.measure import measure, one_of_each_kind
 from passion.experiments.plan import Plan
+from passion.experiments.states import State
 from passion.experiments.timing import Timing, duration
-from passion.experiments.workspace import State
 
 Say = Callable[[str], None]
 

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from passion.experiments.cells import Cell
+from passion.experiments.states import BROKEN, State
 from passion.experiments.timing import Timing, duration, epochs_done
 from passion.experiments.work import ELSEWHERE
-from passion.experiments.workspace import BROKEN, LOG, State, Workspace
+from passion.experiments.workspace import LOG, Workspace
 from passion.files import write_text
 
 LOOK_SECONDS = 0.5

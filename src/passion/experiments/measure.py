@@ -12,9 +12,10 @@ from passion.data.store import PreparedStudy
 from passion.experiments.cells import Cell
 from passion.experiments.local import start
 from passion.experiments.plan import Plan
+from passion.experiments.states import State
 from passion.experiments.timing import Cost, Kind, read_cost
 from passion.experiments.work import seconds_by_epoch
-from passion.experiments.workspace import State, Workspace
+from passion.experiments.workspace import Workspace
 from passion.missingness import read_presence
 from passion.parallel import track
 

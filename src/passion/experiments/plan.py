@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,8 +12,9 @@ from passion.errors import InputError
 from passion.experiments.cells import Cell, Place, by_seed, expand
 from passion.experiments.grid import Grid, Layout, Scale, read_grid, read_scale
 from passion.experiments.scores import collect
-from passion.experiments.workspace import State, Workspace
-from passion.files import replacing
+from passion.experiments.states import State
+from passion.experiments.workspace import Workspace
+from passion.files import replacing, write_json
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,12 @@ class Plan:
         return layouts
 
     def write(self, cells: Sequence[Cell]) -> None:
-        """Write what running them needs."""
+        """Write what running them needs, and as `OUT/TABLE.json` which cell has which place in which table."""
         for cell in cells:
             self.workspace.plan(cell, self.studies[cell.study])
+        for table in self.tables:
+            places = [_described(place) for place in table.places]
+            write_json(self.workspace.out / f"{table.name}.json", {"shape": table.grid.shape, "places": places})
 
     def collect(self) -> dict[str, pd.DataFrame]:
         """Scores of the finished cells by table, written as `OUT/TABLE.csv` too."""
@@ -77,6 +82,12 @@ class Plan:
             with replacing(self.workspace.out / f"{name}.csv") as beside:
                 rows.to_csv(beside, index=False)
         return scores
+
+
+def _described(place: Place) -> dict[str, Any]:
+    """A place for `passion.report.folder`, with its cell's name."""
+    words = {name: getattr(place, name) for name in ("dataset", "setting", "network", "method")}
+    return {**words, "seed": place.cell.seed, "rates": place.cell.rates, "cell": place.cell.name}
 
 
 def make_plan(

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from passion.experiments.cells import Place
-from passion.experiments.workspace import State, Workspace
+from passion.experiments.states import State
+from passion.experiments.workspace import Workspace
 
 PLACE = ("dataset", "setting", "network", "method", "seed")
 SCORES = ("case", "subset", "region", "dice", "hd95", "hd95_pooled", "hd95_reference")

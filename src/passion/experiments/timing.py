@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import fmean
 
 from passion.experiments.cells import Cell
+from passion.experiments.states import State
 from passion.experiments.work import seconds_by_epoch
-from passion.experiments.workspace import TIMES, State, Workspace
+from passion.experiments.workspace import TIMES, Workspace
 
 Kind = tuple[str, ...]
 

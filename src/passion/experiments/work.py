@@ -14,7 +14,8 @@ from passion.configuration import Configuration
 from passion.errors import InputError
 from passion.evaluation.run import evaluate_run
 from passion.experiment import train
-from passion.experiments.workspace import BROKEN, TIMES, State, Workspace
+from passion.experiments.states import BROKEN, State
+from passion.experiments.workspace import TIMES, Workspace
 from passion.files import alone_in, write_json, write_text
 from passion.progress import CONFIGURATION, is_begun
 

@@ -1,5 +1,6 @@
 """The folder of a grid of runs: where things are in it, and how far each cell is.
 
+    OUT/TABLE.json                      which cell has which place in a table
     OUT/studies/STUDY.json, STUDY.csv   which prepared study this is, and its split, the same for all cells
     OUT/draws/...csv                    presence matrices, one a study, setting and seed
     OUT/runs/NAME/                      the run folder of a cell, as `passion train` and `passion evaluate` write it
@@ -15,7 +16,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -25,26 +25,16 @@ from passion.data.store import PreparedStudy
 from passion.errors import InputError
 from passion.experiments.cells import Cell
 from passion.experiments.grid import Scale
+from passion.experiments.states import BROKEN, EVALUATION, State, about_folder, run_folder, state_of, why_broken
 from passion.files import write_json, write_text
 from passion.missingness import draw_presence, presence_of
-from passion.progress import CONFIGURATION, is_begun
+from passion.progress import CONFIGURATION
 
 SPLIT_SEED = 0
 """Of the one split of a study."""
 
-EVALUATION = "test-last"
 LOG = "log.txt"
 TIMES = "times.json"
-BROKEN = "broken.txt"
-
-
-class State(Enum):
-    """How far a cell is."""
-
-    DONE = "done"
-    BEGUN = "begun"
-    BROKEN = "broken"
-    NEW = "new"
 
 
 @dataclass(frozen=True)
@@ -55,11 +45,11 @@ class Workspace:
 
     def run(self, cell: Cell | str) -> Path:
         """The run folder of a cell."""
-        return self.out / "runs" / _name(cell)
+        return run_folder(self.out, _name(cell))
 
     def about(self, cell: Cell | str) -> Path:
         """The folder of what is not part of its run."""
-        return self.out / "cells" / _name(cell)
+        return about_folder(self.out, _name(cell))
 
     def scores(self, cell: Cell | str) -> Path:
         """Scores of a cell on the test cases."""
@@ -67,15 +57,11 @@ class Workspace:
 
     def state(self, cell: Cell | str) -> State:
         """How far a cell is."""
-        if self.scores(cell).with_name("settings.json").exists():
-            return State.DONE
-        if (self.about(cell) / BROKEN).exists():
-            return State.BROKEN
-        return State.BEGUN if is_begun(self.run(cell)) else State.NEW
+        return state_of(self.out, _name(cell))
 
     def why_broken(self, cell: Cell | str) -> str:
         """The reason in one line."""
-        return (self.about(cell) / BROKEN).read_text(encoding="utf-8").strip()
+        return why_broken(self.out, _name(cell))
 
     def split(self, study: str) -> Path:
         """The split of a study."""

@@ -23,7 +23,9 @@ SCORES = ("dice", "hd95_pooled", "hd95", "hd95_reference")
 MORE_SCORES = ("surface_dice", "lesion_dice")
 """Columns that evaluations of earlier versions lack; in [0, 1]."""
 
-EXAMPLE_KEY = re.compile(r"(?P<case>.+)/(?P<kind>image|prediction|reference|pixel_mm)(/(?P<part>[^/]+))?")
+ARRAY_KEY = re.compile(r"(?P<case>.+)/(?P<kind>image|prediction|reference|pixel_mm|spacing_mm)(/(?P<part>[^/]+))?")
+Kinds = dict[str, dict[str, NDArray[Any]]]
+"""Arrays of one case by kind and, for images and predictions, by modality and subset."""
 
 
 @dataclass(frozen=True)
@@ -222,22 +224,8 @@ def read_scores(path: Path, study: Study, first: str, again: str) -> pd.DataFram
 
 
 def _examples(path: Path) -> dict[str, Example]:
-    remedy = f"run `passion evaluate {path.parents[2]}` again"
-    found: dict[str, dict[str, dict[str, NDArray[Any]]]] = {}
-    try:
-        with np.load(path) as arrays:
-            for key in arrays.files:
-                match = EXAMPLE_KEY.fullmatch(key)
-                if match is None:
-                    raise _unfit(path, f"has an unknown entry {key!r}", remedy)
-                kinds = found.setdefault(match["case"], {})
-                kinds.setdefault(match["kind"], {})[match["part"] or ""] = arrays[key]
-    except (OSError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise _unfit(path, f"not a file of arrays ({error})", remedy) from error
     examples = {}
-    for case, kinds in found.items():
-        if not {"reference", "pixel_mm"} <= kinds.keys():
-            raise _unfit(path, f"case {case!r} lacks its reference or pixel_mm", remedy)
+    for case, kinds in read_arrays(path, "pixel_mm").items():
         height_mm, width_mm = (float(length) for length in kinds["pixel_mm"][""])
         examples[case] = Example(
             images=kinds.get("image", {}),
@@ -246,3 +234,27 @@ def _examples(path: Path) -> dict[str, Example]:
             pixel_mm=(height_mm, width_mm),
         )
     return examples
+
+
+def read_arrays(path: Path, size: str) -> dict[str, Kinds]:
+    """The arrays that an evaluation kept, by case; each has its reference and `size`, pixel_mm or spacing_mm.
+
+    Raises:
+        InputError: the file is damaged, or a case lacks its reference or its size.
+    """
+    remedy = f"run `passion evaluate {path.parents[2]}` again"
+    found: dict[str, Kinds] = {}
+    try:
+        with np.load(path) as arrays:
+            for key in arrays.files:
+                match = ARRAY_KEY.fullmatch(key)
+                if match is None:
+                    raise _unfit(path, f"has an unknown entry {key!r}", remedy)
+                kinds = found.setdefault(match["case"], {})
+                kinds.setdefault(match["kind"], {})[match["part"] or ""] = arrays[key]
+    except (OSError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        raise _unfit(path, f"not a file of arrays ({error})", remedy) from error
+    for case, kinds in found.items():
+        if not {"reference", size} <= kinds.keys():
+            raise _unfit(path, f"case {case!r} lacks its reference or {size}", remedy)
+    return found
