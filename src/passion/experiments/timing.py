@@ -60,9 +60,10 @@ class Timing:
     _seen: set[str] = field(default_factory=set)
 
     def learn(self, cells: Iterable[Cell]) -> None:
-        """Take in what finished cells took."""
+        """Take in what finished cells took, as far as they have noted it: that is the last that they do."""
         for cell in cells:
-            if cell.name not in self._seen and self.workspace.state(cell) is State.DONE:
+            noted = (self.workspace.about(cell) / TIMES).exists()
+            if cell.name not in self._seen and noted and self.workspace.state(cell) is State.DONE:
                 self._seen.add(cell.name)
                 cost = read_cost(self.workspace, cell)
                 for depth in range(len(cell.kind) + 1):
