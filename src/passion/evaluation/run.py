@@ -16,9 +16,10 @@ from passion.errors import InputError
 from passion.evaluation.metrics import TOLERANCE_MM, check_tolerance
 from passion.evaluation.subsets import By, evaluate
 from passion.files import write_json
-from passion.inference import OVERLAP, choose_device
+from passion.inference import choose_device
 from passion.parallel import track
 from passion.runs import CheckpointName, load_run, versions
+from passion.windows import OVERLAP
 
 Precision = Literal["trained", "fp32", "bf16"]
 """Of the network in evaluation; "trained": the one that it was trained in. Probabilities are always in fp32."""
