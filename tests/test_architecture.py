@@ -8,8 +8,8 @@ import passion
 ROOT = Path(passion.__file__).parent
 LINE = [
     "data", "missingness", "networks", "objectives", "evaluation.metrics", "windows", "inference", "training",
-    "configuration", "runs", "experiment", "importing", "evaluation", "prediction", "report", "overview", "options",
-    "cli", "demo",
+    "configuration", "runs", "experiment", "importing", "evaluation", "segmentation", "prediction",
+    "predicted_cases", "report", "overview", "options", "cli", "demo",
 ]  # fmt: skip
 EVERYWHERE = {"errors", "files", "parallel", "plugins"}
 LAZY = {"cli"}

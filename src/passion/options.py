@@ -17,6 +17,9 @@ EARLY_FUSION = "early_fusion"
 NETWORK_FROM_STUDY = {"modalities", "classes", "spatial_dims", "patch_size", "unimodal_decoder"}
 OBJECTIVE_FROM_STUDY = {"inverse_presence"}
 
+FLAGS = ("--resume", "--json", "--complete", "--link", "--mirror", "--skip-broken")
+"""Options without a value."""
+
 
 class Parser(ArgumentParser):  # type: ignore[misc]
     """A parser that says what is wrong in one line, knows `-o` as short for `--out`, and has flags without a value."""
@@ -25,7 +28,9 @@ class Parser(ArgumentParser):  # type: ignore[misc]
         """See `argparse`."""
         if args == ("--out",):
             args = ("-o", "--out")
-        if args in (("--resume",), ("--json",), ("--complete",), ("--link",)):
+        if args == ("--skip_broken",):
+            args = ("--skip-broken",)
+        if args in ((name,) for name in FLAGS):
             kwargs = {"action": "store_true", "help": kwargs.get("help")}
         return super().add_argument(*args, **kwargs)
 

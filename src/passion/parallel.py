@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 from rich.console import Console
@@ -52,6 +52,21 @@ def _outcomes(
         futures = {pool.submit(function, item): index for index, item in enumerate(items)}
         for future in as_completed(futures):
             yield futures[future], future.result
+
+
+def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Callable[[], Result]]]:
+    """Items, each with what gives `function` of it or raises what that raised; a thread works out the next meanwhile.
+
+    >>> [outcome() for _, outcome in one_ahead(str.upper, "ab")]
+    ['A', 'B']
+    """
+    with ThreadPoolExecutor(1) as thread:
+        ready: list[tuple[Item, Callable[[], Result]]] = []
+        for item in items:
+            ready.append((item, thread.submit(function, item).result))
+            if len(ready) > 1:
+                yield ready.pop(0)
+        yield from ready
 
 
 def leads() -> bool:

@@ -4,7 +4,7 @@ import gzip
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel
@@ -40,6 +40,10 @@ class Volume:
         """Where the voxels are."""
         return Grid(self.voxels.shape, self.affine)
 
+    def without_voxels(self) -> "Volume":
+        """The same file and place, with zeros that take no memory."""
+        return replace(self, voxels=np.broadcast_to(np.float32(0), self.voxels.shape))
+
 
 def read_volume(path: Path) -> Volume:
     """Read a 3D NIfTI file (a trailing axis of 1 is dropped).
@@ -47,7 +51,7 @@ def read_volume(path: Path) -> Volume:
     Raises:
         InputError: missing, unreadable or corrupt, not 3D, or with voxels that are not finite or nowhere.
     """
-    with _reading(path):
+    with reading(path):
         image = nibabel.load(path)
         voxels = np.asarray(image.dataobj, dtype=np.float32)
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
@@ -65,20 +69,20 @@ def read_channel(channel: Channel) -> Volume:
             or nowhere.
     """
     path = channel.path
-    with _reading(path):
+    with reading(path):
         image = nibabel.load(path)
     if len(image.shape) != 4 or image.shape[3] != channel.count:
         raise InputError(
             f"{path}: has shape {image.shape}, expected {channel.count} volumes along a fourth axis, one a modality; "
             "repair the file or the list of modalities"
         )
-    with _reading(path):
+    with reading(path):
         voxels = np.asarray(image.dataobj[..., channel.index], dtype=np.float32)
     return _usable(Volume(path, voxels, np.asarray(image.affine, dtype=np.float64), doubts(image)))
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     """Say in one line why a file cannot be read."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
