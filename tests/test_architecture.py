@@ -8,7 +8,7 @@ import passion
 ROOT = Path(passion.__file__).parent
 LINE = [
     "data", "missingness", "networks", "objectives", "evaluation.metrics", "windows", "inference", "training",
-    "configuration", "runs", "experiment", "importing", "evaluation", "segmentation", "prediction",
+    "configuration", "runs", "warm_start", "experiment", "importing", "evaluation", "segmentation", "prediction",
     "predicted_cases", "report", "overview", "options", "cli", "demo",
 ]  # fmt: skip
 EVERYWHERE = {"errors", "files", "parallel", "plugins"}

@@ -84,10 +84,12 @@ class Configuration:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
             data = content["data"]
             paths = {name: Path(data[name]) for name in ("prepared", "split", "presence") if data[name]}
+            training = content["training"]
+            start = {"start_from": Path(training["start_from"])} if training.get("start_from") else {}
             augmentation = AugmentationSettings(**data["augmentation"])
             return cls(
                 data=DataSettings(**{**data, **paths, "augmentation": augmentation}),
-                training=TrainingSettings(**content["training"]),
+                training=TrainingSettings(**{**training, **start}),
                 network=content["network"],
                 objective=content["objective"],
             )

@@ -1,4 +1,6 @@
-"""The one exception for what a user can put right."""
+"""The one exception for what a user can put right, and what is said that stops nothing."""
+
+import sys
 
 
 class InputError(ValueError):
@@ -6,3 +8,8 @@ class InputError(ValueError):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def note(text: str) -> None:
+    """Say something on standard error that stops nothing."""
+    sys.stderr.write(f"passion: note: {text}\n")

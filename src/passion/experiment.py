@@ -19,13 +19,14 @@ from passion.data.split import Split, check_disjoint, read_split, write_split
 from passion.data.store import PreparedStudy
 from passion.data.study import Study
 from passion.data.whole_cases import WholeCases
-from passion.errors import InputError
+from passion.errors import InputError, note
 from passion.files import write_json, write_text
 from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence
 from passion.parallel import leads
 from passion.runs import checkpoint_path, versions
 from passion.training.callbacks import AtomicCheckpoints, History, ProgressBar
 from passion.training.module import TrainingModule
+from passion.warm_start import start_from
 
 
 def training_presence(data: DataSettings, prepared: PreparedStudy, split: Split) -> Presence:
@@ -131,6 +132,8 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> None
     if resume:
         _check_unchanged(configuration, Configuration.from_file(out / "config.yaml"), out)
     experiment = assemble(configuration)
+    if configuration.training.start_from and not last.exists():
+        _warm_start(configuration.training.start_from, experiment, configuration)
     if not resume and leads():
         _describe(experiment, configuration, out)
     data, settings = configuration.data, configuration.training
@@ -167,6 +170,13 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> None
     ) if settings.validate_every else None  # fmt: skip
     validation = DataLoader(held_out, batch_size=None) if held_out else None
     trainer.fit(experiment.module, loader, validation, ckpt_path=last if resume else None, weights_only=True)
+
+
+def _warm_start(run: Path, experiment: Experiment, configuration: Configuration) -> None:
+    module = experiment.module
+    begun = start_from(run, module.network, module.objective, experiment.study, configuration)
+    if leads():
+        note(begun)
 
 
 def _strategy(devices: int) -> str | DDPStrategy:
