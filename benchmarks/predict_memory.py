@@ -1,8 +1,8 @@
 """The peak of memory, and the time, of `passion predict` on one large case whose every voxel is foreground.
 
-    python benchmarks/predict_memory.py [--shape 512 512 300] [--options '{"width": 8}'] [--patch-size 80]
+    python benchmarks/predict_memory.py [--shape 512 512 300] [--network NAME] [--options JSON] [--patch-size 80]
 
-The network is a mmFormer with random weights; by default a tiny one, since memory beside the network's own is what is
+The network has random weights; by default it is a tiny U-Net, since memory beside the network's own is what is
 measured. What follows `--` goes to `passion predict`, such as `-- --mirror`.
 """
 
@@ -22,14 +22,14 @@ import torch
 from passion.configuration import Configuration, DataSettings, build_network, build_objective
 from passion.data.sources.brats import BRATS2020
 from passion.files import write_json, write_text
-from passion.networks.mmformer import MMFormer
+from passion.networks import network_class
 from passion.runs import checkpoint_path
 from passion.training.settings import TrainingSettings
 
 
-def write_run(out: Path, options: dict[str, object], patch_size: int) -> None:
+def write_run(out: Path, network: dict[str, object], patch_size: int) -> None:
     """A run folder with random weights."""
-    network, objective = {"name": "mmformer", **options}, {"name": "baseline"}
+    objective = {"name": "baseline"}
     data = DataSettings(Path("unknown"), Path("unknown"), patch_size=patch_size)
     torch.manual_seed(0)
     built = build_network(network, BRATS2020, patch_size, build_objective(objective, np.ones(4)))
@@ -56,20 +56,22 @@ def main() -> None:
     """Write, predict, print a line of JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--shape", type=int, nargs=3, default=[512, 512, 300])
-    parser.add_argument("--options", type=json.loads, default=dict(MMFormer.TINY), help="of the network, as JSON")
+    parser.add_argument("--network", default="early_fusion")
+    parser.add_argument("--options", type=json.loads, help="of the network, as JSON; by default they make it tiny")
     parser.add_argument("--patch-size", type=int, default=80)
     parser.add_argument("more", nargs="*", help="options of passion predict")
     arguments = parser.parse_args()
+    options = dict(network_class(arguments.network).TINY) if arguments.options is None else arguments.options
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_run(folder / "run", arguments.options, arguments.patch_size)
+        write_run(folder / "run", {"name": arguments.network, **options}, arguments.patch_size)
         words = write_images(folder, tuple(arguments.shape))
         command = [sys.executable, "-m", "passion.cli", "predict", str(folder / "run"), *words, *arguments.more]
         start = time.perf_counter()
         subprocess.run([*command, "-o", str(folder / "out.nii.gz")], check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - start
     peak_gb = getrusage(RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
-    print(json.dumps({**vars(arguments), "peak_gb": round(peak_gb, 2), "seconds": round(seconds)}))
+    print(json.dumps({**vars(arguments), "options": options, "peak_gb": round(peak_gb, 2), "seconds": round(seconds)}))
 
 
 if __name__ == "__main__":

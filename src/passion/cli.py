@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from passion import __version__
 from passion.allocator import keep_freed_memory
-from passion.errors import InputError
+from passion.errors import InputError, note
 
 if TYPE_CHECKING:
     from passion.configuration import Configuration
@@ -393,10 +393,13 @@ def predict(
 def _predict_cases(
     predictor: "Predictor", raw: Path, layout: str | None, out: Path, probabilities: Path | None, skip_broken: bool
 ) -> None:
-    from passion.data.new_cases import read_new_cases
+    from passion.data.new_cases import read_new_cases, unrecognised
     from passion.predicted_cases import TABLE, predict_cases
 
     cases = read_new_cases(raw, layout, predictor.study)
+    others = unrecognised(cases)
+    if others:
+        note(f"{len(others)} files in the folders of cases are taken for no modality, the first is {others[0]}")
     outcome = predict_cases(predictor, cases, raw, out, probabilities, skip_broken)
     say(f"{out}: {outcome.done} cases segmented, {outcome.kept} kept; subsets and volumes in {out / TABLE}")
     if outcome.broken:

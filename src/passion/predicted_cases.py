@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import pandas as pd
 
 from passion.data.new_cases import check_headers
 from passion.data.prepare import fingerprint
-from passion.data.study import Case
+from passion.data.sources.contract import EXTENSIONS
+from passion.data.study import Case, Study
 from passion.errors import InputError
 from passion.files import replacing, write_json
 from passion.networks import Segmenter
@@ -21,6 +22,7 @@ from passion.prediction import Predictor, write_answer
 from passion.segmentation import Segmentation
 
 TABLE = "cases.csv"
+WEIGHTS = "weights"
 RECORD = "predict.json"
 """With what the cases of a folder were segmented, and from which files."""
 
@@ -50,6 +52,8 @@ class _Folder:
     """
 
     def __init__(self, out: Path, probabilities: Path | None, options: Mapping[str, Any]) -> None:
+        if out.name.endswith(EXTENSIONS):
+            raise InputError(f"--out {out}: with --cases give a folder for the files, not a file")
         self.out = out
         self.probabilities = probabilities
         self.options = options
@@ -72,9 +76,9 @@ class _Folder:
             raise InputError(f"{record}: cannot be read; remove {self.out} or choose another folder") from error
         for name, value in self.options.items():
             if before.get(name) != value:
+                other = f"with {name} {before.get(name)}, not {value}" if name != WEIGHTS else "by other runs"
                 raise InputError(
-                    f"--out {self.out}: its cases were segmented with {name} {before.get(name)}, not {value}; choose "
-                    "another folder, or remove this one"
+                    f"--out {self.out}: its cases were segmented {other}; choose another folder, or remove this one"
                 )
 
     def targets(self, name: str) -> tuple[Path, Path | None]:
@@ -94,6 +98,7 @@ class _Folder:
         self.rows[case.name] = {
             "case": case.name,
             "modalities": found.modalities,
+            **({"on_grid_of": found.reference} if found.study.resample else {}),
             **volumes,
             "seconds": round(seconds, 2),
         }
@@ -129,14 +134,10 @@ def predict_cases(
     """
     if not cases:
         raise InputError(f"{raw}: there is no case; is it the right folder?")
+    cases = [replace(case, target=None) for case in cases]
     folder = _Folder(out, probabilities, _options(predictor, raw))
     todo = [case for case in cases if not folder.has(case)]
-    broken = {}
-    for case in track(todo, len(todo), "Looking at headers"):
-        try:
-            check_headers(case, predictor.study)
-        except InputError as error:
-            broken[case.name] = str(error)
+    broken = _broken_headers(todo, predictor.study)
     if broken and not skip_broken:
         raise InputError("\n".join([*broken.values(), "nothing was segmented; --skip-broken segments the other cases"]))
     whole = [case for case in todo if case.name not in broken]
@@ -153,11 +154,22 @@ def predict_cases(
     return Outcome(len(todo) - len(broken), len(cases) - len(todo), [broken[name] for name in sorted(broken)])
 
 
+def _broken_headers(cases: Sequence[Case], study: Study) -> dict[str, str]:
+    """Why cases cannot be segmented, as far as headers tell, by the names of the cases."""
+    broken = {}
+    for case in track(cases, len(cases), "Looking at headers"):
+        try:
+            check_headers(case, study)
+        except InputError as error:
+            broken[case.name] = str(error)
+    return broken
+
+
 def _options(predictor: Predictor, raw: Path) -> dict[str, Any]:
     """What results depend on; devices are no part of it, nor where a run's folder is."""
     weights = [_digest(run.network) for run in predictor.runs]
     return {
-        "cases": str(raw.resolve()), "weights": weights, "resample": list(predictor.study.resample),
+        "cases": str(raw.resolve()), WEIGHTS: weights, "resample": list(predictor.study.resample),
         **asdict(predictor.settings),
     }  # fmt: skip
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from passion.allocator import give_back_freed_memory
 from passion.data.geometry import with_geometry
 from passion.data.loading import Crop
 from passion.data.prepare import image_on, normalise, study_grid
@@ -206,6 +207,8 @@ def stack_case(
     for name in list(prepared):
         voxels, own = prepared.pop(name)
         copy_overlap(voxels, own, stack[0, study.modalities.index(name)], box)
+        del voxels
+        give_back_freed_memory()
     return StackedCase(torch.from_numpy(stack), present, reference, own_grid, grid, box)
 
 

@@ -54,7 +54,7 @@ def start_from(run: Path, network: Segmenter, objective: Objective, study: Study
         raise InputError(f"--training.start_from {run}: {error}{_why(trained, network, study)}") from error
     added = [name for name in study.modalities if name not in theirs]
     new = [*([f"the parts of {', '.join(added)}"] if added else []), *fresh]
-    return f"started from {run}: {', '.join(shared)} are taken over" + (f"; new: {', '.join(new)}" if new else "")
+    return f"started from {run}, taking over {', '.join(shared)}" + (f"; new: {', '.join(new)}" if new else "")
 
 
 def _check_same_network(run: Path, trained: TrainedRun, asked: Mapping[str, Any], study: Study) -> None:

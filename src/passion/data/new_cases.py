@@ -26,7 +26,7 @@ LABELS = "label"
 
 
 def read_new_cases(raw: Path, layout: str | None, study: Study) -> list[Case]:
-    """The cases of `raw` without their labels, sorted by name; no image is opened.
+    """The cases of `raw`, sorted by name; no image is opened, and labels need not be there.
 
     Args:
         raw: folder of a study, CSV file with a row a case, or, of layout nnunet, folder of files such as
@@ -47,7 +47,17 @@ def read_new_cases(raw: Path, layout: str | None, study: Study) -> list[Case]:
         raise InputError(f"{raw}: holds files numbered as nnU-Net's; if {numbers}, say so with --layout {NUMBERED}")
     found, cases = read_study(raw, layout)
     check_known(found.modalities, study, raw)
-    return [Case(case.name, case.images) for case in cases]
+    return cases
+
+
+def unrecognised(cases: Sequence[Case]) -> list[Path]:
+    """NIfTI files in folders that are called as the case is, which no modality is taken from, for their names."""
+    found = []
+    for case in cases:
+        files = set(case.files.values())
+        for folder in sorted({path.parent for path in files if path.parent.name == case.name}):
+            found += [path for path in _nifti_files(folder) if path not in files]
+    return found
 
 
 def check_known(modalities: Sequence[str], study: Study, where: Path) -> None:
