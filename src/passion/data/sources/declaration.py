@@ -18,7 +18,7 @@ MODALITY_KEYS = ("channel_names", "modality")
 
 TAKEN = {
     "case", "label", "target", "reference", "run", "out", "checkpoint", "device", "images", "help", "cases", "layout",
-    "skip-broken", "skip_broken", "blend", "mirror", "probabilities",
+    "skip-broken", "skip_broken", "blend", "mirror", "resample", "probabilities",
 }  # fmt: skip
 """Modalities cannot be called like this: they are columns, files and options of their own."""
 
