@@ -206,9 +206,9 @@ def stack_case(
     stack = np.zeros((1, len(study.modalities), *box.shape), dtype=np.float32)
     for name in list(prepared):
         voxels, own = prepared.pop(name)
-        copy_overlap(voxels, own, stack[0, study.modalities.index(name)], box)
-        del voxels
+        # What reading took, and the modality before.
         give_back_freed_memory()
+        copy_overlap(voxels, own, stack[0, study.modalities.index(name)], box)
     return StackedCase(torch.from_numpy(stack), present, reference, own_grid, grid, box)
 
 
