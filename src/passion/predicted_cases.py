@@ -12,7 +12,7 @@ import pandas as pd
 
 from passion.data.new_cases import check_headers
 from passion.data.prepare import fingerprint
-from passion.data.sources.contract import EXTENSIONS
+from passion.data.sources.plan import EXTENSIONS
 from passion.data.study import Case, Study
 from passion.errors import InputError
 from passion.files import replacing, write_json

@@ -50,7 +50,7 @@ def test_a_table_needs_no_labels_and_no_description(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("case,pet\na,f.nii\n", "has modality 'pet'; the run knows t1, t1c, flair, t2"),
+        ("case,pet\na,f.nii\n", "column 'pet' is unknown; expected case, t1, t1c, flair, t2, label"),
         ("case,t1\na,f.nii\na,g.nii\n", "'a'"),
         ("case,t1\n../a,f.nii\n", "cannot be called so"),
         ("name,t1\na,f.nii\n", "has no column 'case'"),

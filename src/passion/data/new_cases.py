@@ -11,9 +11,9 @@ import numpy as np
 
 from passion.data.headers import is_usable
 from passion.data.sources import read_study
-from passion.data.sources.contract import EXTENSIONS
 from passion.data.sources.declaration import DATASET, numbered_modalities, read_dataset
-from passion.data.split import check_unique, read_table
+from passion.data.sources.manifest import path_of, rows_of
+from passion.data.sources.plan import EXTENSIONS
 from passion.data.study import Case, Channel, Study
 from passion.data.volumes import Volume, check_same_grid, read_image, reading
 from passion.errors import InputError
@@ -37,7 +37,7 @@ def read_new_cases(raw: Path, layout: str | None, study: Study) -> list[Case]:
     Raises:
         InputError: nothing is there, or a modality that the run has not.
     """
-    if raw.suffix == ".csv" and raw.is_file():
+    if raw.suffix.lower() == ".csv" and raw.is_file():
         return _listed(raw, study)
     files = [] if (raw / DATASET).exists() else _nifti_files(raw)
     if files and layout == NUMBERED:
@@ -75,18 +75,10 @@ def check_known(modalities: Sequence[str], study: Study, where: Path) -> None:
 
 
 def _listed(table: Path, study: Study) -> list[Case]:
-    rows = read_table(table, ["case"]).fillna("")
-    columns = [name for name in rows.columns if name not in ("case", LABELS)]
-    check_known(columns, study, table)
-    check_unique(rows["case"].tolist(), table)
     cases = []
-    for row in rows.to_dict("records"):
-        name = row["case"]
-        if not name or name.startswith(".") or "/" in name or "\\" in name:
-            raise InputError(
-                f"{table}: case {name!r} cannot be called so; give it a name without / that begins with no dot"
-            )
-        cases.append(Case(name, {column: table.parent / row[column] for column in columns if row[column]}))
+    for row in rows_of(table, [*study.modalities, LABELS], needed=[]):
+        files = {name: path_of(row[name], table) for name in study.modalities if row.get(name)}
+        cases.append(Case(row["case"], files))
     return sorted(cases, key=lambda case: case.name)
 
 
