@@ -147,7 +147,8 @@ def slide(images: Tensor, walks: Sequence[Walk], blend: Blend) -> Iterator[tuple
         done = window.place[0].start - front
         if total is not None and done:
             yield slice(front, front + done), total[:, :, :done] / len(walks)
-            total = torch.cat((total[:, :, done:], torch.zeros_like(total[:, :, :done])), dim=2)
+            total[:, :, :-done] = total[:, :, done:].clone()
+            total[:, :, -done:] = 0
             front += done
         answer = window.answer(images)
         if total is None:
