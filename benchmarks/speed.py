@@ -4,8 +4,8 @@
 
 Each row runs in a process of its own (`workloads.py`). With `--beside`, `COMMAND ROW` is started too and asked the same
 way: for every line on its standard input it does the work once and prints seconds (GB for the rows of memory). The two
-are asked in turn, after both have warmed up. Writes `speed-NAME.json` after each row; rows that it already has of the
-same machine and revision stay.
+are asked in turn, after both have warmed up. Writes `speed-NAME.json` after each row; rows of the same machine that are
+not asked for stay, each with the revision that it was measured at.
 """
 
 import argparse
@@ -116,11 +116,8 @@ def describe(asked: argparse.Namespace) -> dict[str, object]:
         names = [line.split(":", 1)[1].strip() for line in information.read_text().splitlines() if "model name" in line]
         processor = names[0] if names else processor
     device = torch.cuda.get_device_name(asked.device) if asked.device.startswith("cuda") else processor
-    software = versions()
-    revision = software.pop("git_revision", None)
-    return {
-        "device": device, "processor": processor, "threads": asked.threads, "revision": revision, "versions": software,
-    }  # fmt: skip
+    software = {name: version for name, version in versions().items() if name != "git_revision"}
+    return {"device": device, "processor": processor, "threads": asked.threads, "versions": software}
 
 
 def show(rows: list[dict[str, object]]) -> None:
@@ -148,12 +145,12 @@ def main() -> None:
     done: dict[str, dict[str, object]] = {}
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
-        if {**before["machine"]} == about:
+        if before["machine"] == about:
             done = {row["row"]: row for row in before["rows"]}
     for row in asked.rows:
-        done[row] = measure(row, asked)
+        done[row] = {**measure(row, asked), "revision": versions()["git_revision"], "rounds": asked.rounds}
         rows = [done[name] for name in WORKLOADS if name in done]
-        write_json(path, {"date": date.today().isoformat(), "rounds": asked.rounds, "machine": about, "rows": rows})
+        write_json(path, {"date": date.today().isoformat(), "machine": about, "rows": rows})
         show([done[row]])
     show([done[name] for name in WORKLOADS if name in done])
 

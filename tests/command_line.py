@@ -34,3 +34,17 @@ def training_words(study: Path, out: Path, *more: object, objective: str = "pass
         "--training.epochs", 2, "--training.validate_every", 2, "--training.accelerator", "cpu",
         "--objective.name", objective, "--out", out, *more,
     )  # fmt: skip
+
+
+def answer(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[list[str], int]:
+    """Run a command as a shell does: the lines that it says beside its tables and bars, and its exit code."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.startswith("passion: ")]
+    notes = [line for line in captured.out.splitlines() if line.startswith(("note: ", "problem: "))]
+    return lines + notes, int(stop.value.code or 0)
+
+
+def listing() -> dict[str, int]:
+    return {str(path): path.lstat().st_size for path in Path().rglob("*")}

@@ -8,10 +8,11 @@ import passion
 ROOT = Path(passion.__file__).parent
 LINE = [
     "data", "missingness", "networks", "objectives", "evaluation.metrics", "windows", "inference", "training",
-    "configuration", "runs", "warm_start", "experiment", "importing", "evaluation", "segmentation", "prediction",
-    "predicted_cases", "report", "overview", "options", "cli", "demo",
+    "configuration", "trust", "weights", "models", "runs", "progress", "warm_start", "experiment", "importing",
+    "evaluation", "segmentation", "prediction", "predicted_cases", "bundle", "experiments", "report", "exporting",
+    "overview", "options", "cli", "demo",
 ]  # fmt: skip
-EVERYWHERE = {"errors", "files", "parallel", "plugins"}
+EVERYWHERE = {"errors", "files", "parallel", "plugins", "reading", "typed"}
 LAZY = {"cli"}
 """Imports inside the functions of these do not count: the command line reaches everything, when it is asked to."""
 

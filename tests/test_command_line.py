@@ -10,7 +10,6 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from command_line import RATES, passion, refused, training_words
 
 from passion import InferenceSettings, Predictor, cli, predict
@@ -164,31 +163,6 @@ def test_really_absent_files_are_normal_in_every_step(raw: Path, tmp_path: Path)
     passion("report", tmp_path / "run", "-o", tmp_path / "report.html")
 
 
-def test_a_resumed_run_equals_one_that_was_never_stopped(
-    study: Path, trained: Path, tmp_path: Path, monkeypatch
-) -> None:
-    from passion.training.module import TrainingModule
-
-    step = TrainingModule.training_step
-
-    def killed(self: TrainingModule, batch: object, index: int) -> object:
-        if self.current_epoch == 1 and index == 1:
-            raise SystemError("killed")
-        return step(self, batch, index)
-
-    out = tmp_path / "run"
-    monkeypatch.setattr(TrainingModule, "training_step", killed)
-    with pytest.raises(SystemError):
-        passion(*training_words(study, out))
-    monkeypatch.undo()
-    passion("train", "--out", out, "--resume")
-    ours, theirs = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (out, trained))
-    for name, value in theirs["state_dict"].items():
-        torch.testing.assert_close(ours["state_dict"][name], value, rtol=0, atol=0)
-    mine, other = (pd.read_csv(run / "history.csv") for run in (out, trained))
-    pd.testing.assert_frame_equal(mine[mine["quantity"] != "seconds"], other[other["quantity"] != "seconds"])
-
-
 def test_inspect_finds_every_problem(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "raw"
     shutil.copytree(raw, broken)
@@ -318,7 +292,6 @@ def test_a_run_folder_that_exists_is_refused(study: Path, trained: Path, capsys)
         (["--data.setting", "pdt"], "has no missing modality"),
         (["--data.split", "nowhere.csv"], "nowhere.csv"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
-        (["--resume"], "has no checkpoint"),
     ],
 )
 def test_train_refuses_and_writes_nothing(words: list[str], said: str, study: Path, tmp_path: Path, capsys) -> None:

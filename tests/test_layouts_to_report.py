@@ -1,21 +1,15 @@
-"""One study in each layout from raw files to a page, and the commands of the page on layouts."""
+"""One study in each layout from raw files to a page."""
 
 import re
-import shlex
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from command_line import passion
-from layouts import COMPLETE, ORGANS, STROKES, WrittenCase, draw_cases, write
+from layouts import COMPLETE
 
 from passion.data.sources import SOURCES, read_study
-from passion.data.sources.brats import BRATS2020
-from passion.data.sources.brats2023 import BRATS2023
-from passion.data.sources.myops import MYOPS2020
 
 PAGE = Path(__file__).parents[1] / "docs/layouts.md"
 SHOWN = re.findall(r"^    \$ passion (.*)$", PAGE.read_text(), re.MULTILINE)
@@ -62,31 +56,3 @@ def test_from_raw_files_to_a_page(layout: str, request: pytest.FixtureRequest, t
     assert set(scores["region"]) == set(study.regions)
     page = (tmp_path / "report.html").read_text()
     assert all(name in page for name in (*study.modalities, *study.averaged_regions))
-
-
-def test_the_commands_of_the_page_on_layouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them, in the order of the page, on studies that are called as there."""
-    monkeypatch.chdir(tmp_path)
-    brains = replace(ORGANS, modalities=("T1", "T2"))
-    for layout, folder, study in (
-        ("brats", "BraTS2021_Training_Data", BRATS2020),
-        ("brats2023", "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData", BRATS2023),
-        ("brats2023", "BraTS2024-GLI", BRATS2023),
-        ("myops", "MyoPS2020", MYOPS2020),
-        ("nnunet", "nnUNet_raw/Dataset001_BrainTumour", brains),
-        ("decathlon", "Task01_BrainTumour", brains),
-        ("manifest", "strokes", STROKES),
-    ):
-        cases: dict[str, WrittenCase] = {}
-        for seed in range(3):
-            cases |= draw_cases(study, np.random.default_rng(seed), complete=layout in COMPLETE)
-        write(layout, Path(folder), study, cases)
-    for ending in (".csv", ".yaml"):
-        text = Path(f"strokes/manifest{ending}").read_text()
-        Path(f"strokes{ending}").write_text(text.replace("case_", "strokes/case_").replace("\nstrokes/", "\n"))
-    for line in SHOWN:
-        words = shlex.split(line)
-        passion(*words, *(["--workers", 0] if words[0] in ("inspect", "prepare", "convert") else []))
-    assert read_study(Path("gliomas"))[0] == BRATS2020
-    assert {len(case.images) for case in read_study(Path("nnUNet_raw/Dataset101_Gliomas"))[1]} == {4}
-    assert read_study(Path("nnUNet_raw/Dataset002_BrainTumour"))[0].modalities == brains.modalities

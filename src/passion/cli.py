@@ -1,18 +1,26 @@
 """The command line: one function a command; its signature and docstring are its options and help."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from passion import __version__
 from passion.allocator import keep_freed_memory
 from passion.errors import InputError, note
+from passion.failures import report_failure
 
 if TYPE_CHECKING:
     from passion.configuration import Configuration
     from passion.prediction import Predictor
+
+
+class Terminated(SystemExit):
+    """The process was asked to end: what is being written is cleaned up on the way out."""
+
 
 Size = Literal["full"] | int
 Checkpoint = Literal["last", "best"]
@@ -22,6 +30,8 @@ Part = Literal["val", "test"]
 Rows = Literal["region", "subset"]
 Metric = Literal["paper", "dice", "hd95_pooled", "hd95", "hd95_reference", "surface_dice", "lesion_dice"]
 Blend = Literal["constant", "gaussian"]
+Format = Literal["safetensors", "monai"]
+Cluster = Literal["slurm", "local", "debug"]
 
 
 def phantom_brain(out: Path, *, cases: int = 60, size: Size = 80, seed: int = 0) -> None:
@@ -220,6 +230,7 @@ def prepare(
     resample: str | None = None,
     spacing: str | None = None,
     orientation: str | None = None,
+    skip_broken: bool = False,
     workers: int = 2,
 ) -> None:
     """Crop and normalise each modality of each case by itself and store it; a run that was stopped is continued.
@@ -232,6 +243,7 @@ def prepare(
             the first. Not given, the files of a case must share a grid.
         spacing: voxel size in mm to bring all cases to, along each axis, such as 1,1,none; none keeps a case's own.
         orientation: sides that the voxel axes of all cases are turned to run to, such as LPS, to the left, back and up.
+        skip_broken: leave out cases with a file that cannot be used, name them, and let the prepared study know.
         workers: processes.
     """
     from passion.data.geometry import with_geometry, without_reference
@@ -242,8 +254,11 @@ def prepare(
     study, cases = read_study(raw, layout)
     study = with_geometry(study, resample, spacing, orientation)
     check_every_modality_exists(study, cases, raw)
-    done = prepare_study(study, cases, prepared, workers)
-    say(f"{prepared}: {len(cases)} cases, {done} of them prepared now")
+    made = prepare_study(study, cases, prepared, workers, skip_broken)
+    for line in "\n".join(made.left_out.values()).splitlines():
+        note(f"left out: {line}")
+    left_out = f", {len(made.left_out)} left out" if made.left_out else ""
+    say(f"{prepared}: {made.cases} cases, {made.done} of them prepared now{left_out}")
     others = without_reference(study, cases)
     if others:
         say(f"cases without {resample}: {len(others)}; they are on the grid of the first modality that they have")
@@ -254,15 +269,17 @@ def train(configuration: "Configuration", *, out: Path, resume: bool = False) ->
 
     Args:
         configuration: see the groups of options.
-        out: the run folder; it must not exist yet.
-        resume: continue the run in --out after its last whole epoch, with its own configuration.
+        out: the run folder; without --resume there must be nothing in it.
+        resume: continue the run in --out after its last whole epoch, with its own configuration; where none is begun,
+            begin it.
     """
     from passion.experiment import train as train_run
     from passion.parallel import leads
 
-    train_run(configuration, out, resume)
+    anything_left = train_run(configuration, out, resume)
     if leads():
-        say(f"{out}: trained; next: passion evaluate {out}")
+        already = "" if anything_left else " already, for all its epochs"
+        say(f"{out}: trained{already}; next: passion evaluate {out}")
 
 
 def evaluate(
@@ -276,26 +293,30 @@ def evaluate(
     by: By = "subject",
     precision: Precision = "trained",
     tolerance: float = 1.0,
+    skip_broken: bool = False,
 ) -> None:
     """Score a run on every subset of the modalities: Dice, HD95 and more of each case, subset and region.
 
     Args:
-        run: folder of the run.
+        run: folder of the run, or of an exported model.
         checkpoint: last, or best by validation Dice averaged over all subsets.
         part: of the split.
-        prepared: folder of the prepared study, if it is no longer where the run was trained.
-        split: CSV file of another split than the run's own, for a run that was imported or for other cases.
+        prepared: folder of the prepared study, if it is no longer where the run was trained; for an exported model.
+        split: CSV file of another split than the run's own, for what was imported or exported, or for other cases.
         device: auto, cpu, cuda, ...
         by: subject scores whole volumes in mm; slice each slice by itself in pixels, as the published 2D code does.
         precision: of the network: trained, the one it was trained in, fp32, or bf16, about twice as fast.
         tolerance: of the surface Dice, in mm (in pixels by slice).
+        skip_broken: leave out cases of the prepared study that are damaged, and name them.
     """
     from passion.evaluation.run import evaluate_run
     from passion.report.results import read_training_presence
     from passion.report.statistics import subset_frequencies
     from passion.report.tables import print_table, subset_table
 
-    scores, study, folder = evaluate_run(run, checkpoint, part, prepared, device, by, split, precision, tolerance)
+    scores, study, folder = evaluate_run(
+        run, checkpoint, part, prepared, device, by, split, precision, tolerance, skip_broken
+    )
     presence = read_training_presence(run, study)
     frequencies = None if presence is None else subset_frequencies(presence, study)
     for metric, title in (
@@ -357,7 +378,7 @@ def predict(
     """Segment one case from whichever modalities are given, or every case of a folder or list from those that it has.
 
     Args:
-        runs: folder of the run, or of several whose probabilities are averaged.
+        runs: folder of a run or an exported model, or of several whose probabilities are averaged.
         images: see the options of the modalities.
         out: NIfTI file to write, in the input's shape and place, with the study's label codes; with --cases the folder
             for one such file a case and cases.csv; what is there already is kept.
@@ -365,7 +386,7 @@ def predict(
         layout: name of the layout of --cases; found out by looking where it is not given. nnunet also takes a folder of
             files such as CASE_0000.nii.gz.
         skip_broken: segment the other cases where headers of files are broken, instead of none.
-        checkpoint: last or best.
+        checkpoint: last or best; an exported model has one only.
         device: auto, cpu, cuda, ...
         blend: how overlapping windows are averaged: constant, all alike, or gaussian, the middle counts most.
         mirror: average over all mirror images, which takes 8 times as long.
@@ -406,17 +427,117 @@ def _predict_cases(
         raise InputError("\n".join(outcome.broken))
 
 
-def report(runs: Sequence[Path], *, out: Path) -> None:
-    """Write one self-contained page that compares runs: tables, curves, masks.
+def export(
+    run: Path,
+    *,
+    out: Path,
+    format: Format = "safetensors",  # noqa: A002
+    checkpoint: Checkpoint = "last",
+    title: str | None = None,
+    authors: str | None = None,
+    license: str | None = None,  # noqa: A002
+    notes: str | None = None,
+) -> None:
+    """Make a run's weights ready to be shared: a folder with a card that says what they are, and nothing about cases.
 
     Args:
-        runs: folders of evaluated runs.
-        out: HTML file to write.
+        run: folder of the run.
+        out: folder to write; it must not exist yet.
+        format: safetensors, a folder that predict and evaluate take in place of a run, or monai, a MONAI bundle.
+        checkpoint: last or best.
+        title: of the card; study, network and objective where it is not given.
+        authors: who made it.
+        license: of the weights, such as cc-by-4.0.
+        notes: anything else that the card should say.
     """
-    from passion.report.page import write_report
+    from passion.exporting.card import About
 
-    write_report(runs, out)
-    say(f"{out}: open it in a browser")
+    about = About(title, authors, license, notes)
+    if format == "monai":
+        from passion.exporting.monai_bundle import export_bundle
+
+        export_bundle(run, out, checkpoint, about)
+        say(f"{out}: MONAI bundle; how it is run stands in {out / 'docs' / 'README.md'}")
+    else:
+        from passion.exporting.folder import export_model
+
+        export_model(run, out, checkpoint, about)
+        say(f"{out}: exported; read {out / 'README.md'} before you share it")
+
+
+def report(runs: Sequence[Path], *, out: Path, serve: bool = False) -> None:
+    """Write a page that compares runs, or that of an experiment: who wins, tables, figures, masks.
+
+    Args:
+        runs: folders of evaluated runs, or the one folder of an experiment.
+        out: HTML file to write; of an experiment, a folder.
+        serve: show the page of an experiment at an address of this machine until Ctrl-C.
+    """
+    from passion.report.experiment_page import write_experiment_report
+    from passion.report.folder import is_experiment
+    from passion.report.page import write_report
+    from passion.report.serving import serve as serve_folder
+
+    experiments = [folder for folder in runs if is_experiment(folder)]
+    if experiments and len(runs) > 1:
+        raise InputError(f"{experiments[0]}: is the folder of an experiment; give it alone, or give runs in its runs/")
+    if serve and not experiments:
+        raise InputError("--serve: is for the page of an experiment; that of runs is one file that any browser opens")
+    if not experiments:
+        write_report(runs, out)
+        say(f"{out}: open it in a browser")
+        return
+    say(f"{write_experiment_report(runs[0], out)}: open it in a browser")
+    if serve:
+        serve_folder(out, say)
+
+
+def experiment(
+    tables: Sequence[str],
+    study: Sequence[Path],
+    *,
+    out: Path,
+    scale: str = "paper",
+    seeds: int = 3,
+    jobs: int = 2,
+    split: Sequence[Path] = (),
+    cluster: Cluster | None = None,
+    options: str = "",
+    dry_run: bool = False,
+    retry: bool = False,
+) -> int:
+    """Fill tables of the paper, run by run; what was stopped is continued, and nothing is done twice.
+
+    Exit code 1 where runs are broken.
+
+    Args:
+        tables: table1, table2, table3, or YAML files of your own.
+        study: folders of prepared studies.
+        out: folder of all runs, and of TABLE.csv, the scores of those that are finished.
+        scale: paper, small (minutes a run on one core), quick (seconds, scores mean nothing), or a YAML file.
+        seeds: how many; a seed draws the presence matrix, the initial weights and the order.
+        jobs: runs at a time, each on one core where there is no GPU.
+        split: CSV file for each study; drawn if not given.
+        cluster: submit to SLURM, or to its stand-ins on this machine, local and debug.
+        options: of submitit for the cluster, such as timeout_min=720,slurm_partition=gpu,gpus_per_node=1.
+        dry_run: say what there is to do and how long it will take; nothing is trained.
+        retry: try broken runs again.
+    """
+    from passion.experiments.command import close, describe, run_here, run_on_cluster
+    from passion.experiments.plan import make_plan
+    from passion.report.experiments import print_tables
+
+    if jobs < 1:
+        raise InputError(f"--jobs {jobs}: must be at least 1")
+    plan = make_plan(tables, study, out, scale, seeds, split)
+    if dry_run:
+        describe(plan, jobs, say)
+    elif cluster is None:
+        run_here(plan, jobs, retry)
+    else:
+        run_on_cluster(plan, jobs, retry, cluster, options, say)
+    print_tables(plan.collect(), plan.layout, seeds)
+    return close(plan, say)
 
 
 def demo(*, out: Path = Path("demo"), scale: Literal["small", "large"] = "small", seed: int = 0) -> None:
@@ -445,7 +566,9 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "evaluate": evaluate,
     "compare": compare,
     "predict": predict,
+    "export": export,
     "report": report,
+    "experiment": experiment,
     "demo": demo,
 }
 
@@ -458,9 +581,15 @@ def say(text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that `arguments` (default: those of the process) name, and exit.
 
-    Exit code 0, or 2 for a mistake in what was given, which is said in one line; 130 when interrupted.
+    Exit code 0, or 2 for a mistake in what was given, which is said in one line; 1 for a mistake of ours, whose
+    traceback goes into a file; 130 when interrupted, 143 when terminated.
     """
+    # Names of files need not be text.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         sys.exit(run(words))
     except InputError as error:
@@ -468,11 +597,28 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             sys.stderr.write(f"passion: error: {line}\n")
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.stderr.write("passion: interrupted; the same command continues where it can\n")
+        sys.stderr.write(f"passion: interrupted; {_continuing(words)}\n")
         sys.exit(130)
+    except Terminated:
+        sys.stderr.write(f"passion: terminated; {_continuing(words)}\n")
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        sys.exit(report_failure(error))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, _: object) -> NoReturn:
+    raise Terminated(128 + number)
+
+
+def _continuing(words: Sequence[str]) -> str:
+    if "train" in words[:1] and "--resume" not in words:
+        return "the same command with --resume continues after the last whole epoch"
+    return "the same command continues where it can"
 
 
 def run(words: list[str]) -> int:

@@ -14,9 +14,18 @@ from passion.data.augment import AugmentationSettings
 from passion.data.loading import Crop, Setting
 from passion.data.study import Study
 from passion.errors import InputError
-from passion.networks import Segmenter, build, network_class
+from passion.networks import Segmenter, network_class
+from passion.networks import build as build_by_name
 from passion.objectives import Objective, objective_class
+from passion.reading import read_yaml
 from passion.training.settings import TrainingSettings
+from passion.typed import build
+
+NETWORK_FROM_STUDY = {"modalities", "classes", "spatial_dims", "patch_size", "unimodal_decoder"}
+"""Arguments of a network's class that are no options of it: they follow from the study, the data and the objective."""
+
+OBJECTIVE_FROM_STUDY = {"inverse_presence"}
+"""Arguments of an objective's class that are no options of it."""
 
 
 @dataclass(frozen=True)
@@ -81,21 +90,13 @@ class Configuration:
             InputError: unreadable, or not such a file.
         """
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-            data = content["data"]
-            paths = {name: Path(data[name]) for name in ("prepared", "split", "presence") if data[name]}
-            training = content["training"]
-            start = {"start_from": Path(training["start_from"])} if training.get("start_from") else {}
-            augmentation = AugmentationSettings(**data["augmentation"])
-            return cls(
-                data=DataSettings(**{**data, **paths, "augmentation": augmentation}),
-                training=TrainingSettings(**{**training, **start}),
-                network=content["network"],
-                objective=content["objective"],
-            )
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path}: is not the configuration of a run ({reason}); train again") from error
+            configuration = build(cls, read_yaml(path))
+        except InputError as error:
+            raise InputError(f"{path}: is not the configuration of a run ({error}); train again") from error
+        for group in ("network", "objective"):
+            if not isinstance(getattr(configuration, group).get("name"), str):
+                raise InputError(f"{path}: is not the configuration of a run ({group}.name is missing); train again")
+        return configuration
 
 
 def _plain(value: Any) -> Any:
@@ -132,7 +133,7 @@ def build_network(
     name = arguments.pop("name")
     if "unimodal_decoder" in inspect.signature(network_class(name)).parameters:
         arguments["unimodal_decoder"] = objective.needs_unimodal_decoder
-    return build(
+    return build_by_name(
         name,
         modalities=len(study.modalities),
         classes=len(study.classes),

@@ -1,6 +1,5 @@
 """The whole way in minutes: phantoms, preparation, two trainings, scores, a page."""
 
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from passion.experiment import train
 from passion.report.page import write_report
 from passion.report.results import read_run
 from passion.report.tables import comparison_table, print_table
-from passion.runs import checkpoint_path
 from passion.training.settings import TrainingSettings
 
 RATES = "t1=0.2,t1c=0.4,flair=0.6,t2=0.8"
@@ -85,10 +83,7 @@ def run_demo(out: Path, scale: str, seed: int) -> None:
         sys.stdout.flush()
         configuration = Configuration(data, settings, chosen.network, {"name": run.name})
         if not (run / "evaluation" / "test-last" / "settings.json").exists():
-            begun = checkpoint_path(run, "last").exists()
-            if not begun:
-                shutil.rmtree(run, ignore_errors=True)
-            train(configuration, run, resume=begun)
+            train(configuration, run, resume=True)
             evaluate_run(run, "last", "test", None, "auto")
     page = out / "report.html"
     write_report(runs, page, notes=[NOTE])

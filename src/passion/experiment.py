@@ -2,13 +2,17 @@
 
 import logging
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
@@ -17,16 +21,28 @@ from passion.configuration import Configuration, DataSettings, build_network, bu
 from passion.data.loading import PatchSettings, TrainingPatches, training_loader
 from passion.data.split import Split, check_disjoint, read_split, write_split
 from passion.data.store import PreparedStudy
-from passion.data.study import Study
+from passion.data.study import RUN_STUDY, Study, read_run_study, write_run_study
 from passion.data.whole_cases import WholeCases
-from passion.errors import InputError, note
-from passion.files import write_json, write_text
+from passion.errors import InputError, note, own_words
+from passion.files import remove, write_json, write_text
 from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence
 from passion.parallel import leads
-from passion.runs import checkpoint_path, versions
-from passion.training.callbacks import AtomicCheckpoints, History, ProgressBar
+from passion.progress import (
+    CONFIGURATION,
+    check_run_folder,
+    claim_run_folder,
+    epochs_done,
+    is_begun,
+    say_what_changed,
+    surroundings,
+)
+from passion.runs import checkpoint_path
+from passion.training.callbacks import AtomicCheckpoints, Checkpoint, History, ProgressBar
 from passion.training.module import TrainingModule
 from passion.warm_start import start_from
+
+TENSORBOARD = "tensorboard"
+"""Folder of its files; they are made from the history whenever a run goes on, since killed they may end anywhere."""
 
 
 def training_presence(data: DataSettings, prepared: PreparedStudy, split: Split) -> Presence:
@@ -49,7 +65,7 @@ def training_presence(data: DataSettings, prepared: PreparedStudy, split: Split)
         return own
     if data.presence is None:
         return own.check(data.prepared)
-    drawn = read_presence(data.presence, prepared.cases, modalities)
+    drawn = read_presence(data.presence, [*prepared.cases, *prepared.left_out], modalities)
     case_of = {row: row.partition(SLICE_MARK)[0] for row in drawn.cases}
     left_out = [name for name in own.cases if name not in case_of.values()]
     if left_out:
@@ -73,7 +89,7 @@ def _check_complete(data: DataSettings, own: Presence) -> None:
 
 @dataclass(frozen=True)
 class Experiment:
-    """All objects of a training run."""
+    """All objects of a training run; `held_out` is what it is validated on, if it is."""
 
     prepared: PreparedStudy
     study: Study
@@ -81,6 +97,7 @@ class Experiment:
     presence: Presence
     module: TrainingModule
     patches: TrainingPatches
+    held_out: WholeCases | None
 
 
 def assemble(configuration: Configuration) -> Experiment:
@@ -94,8 +111,9 @@ def assemble(configuration: Configuration) -> Experiment:
         if value < 1:
             raise InputError(f"--{option} {value}: must be at least 1")
     prepared = PreparedStudy.open(data.prepared)
-    split = read_split(data.split, prepared.cases)
+    split = read_split(data.split, prepared.cases, prepared.left_out)
     check_disjoint(split, data.split)
+    prepared.check_sizes([*split["train"], *split["val"]])
     presence = training_presence(data, prepared, split)
     inverse = np.ones(len(presence.modalities)) if data.setting == "pdt" else presence.inverse_presence
     study = replace(prepared.study, spatial_dims=data.spatial_dims or prepared.study.spatial_dims)
@@ -110,34 +128,50 @@ def assemble(configuration: Configuration) -> Experiment:
     patch_settings = PatchSettings(network.patch_size, data.crop, data.setting, augmentation, settings.seed)
     patches = TrainingPatches(prepared, presence, patch_settings)
     module = TrainingModule(network, objective, study, settings)
-    return Experiment(prepared, study, split, presence, module, patches)
+    held_out = (
+        WholeCases(prepared, split["val"], study.modalities, data.crop, network.patch_size)
+        if settings.validate_every
+        else None
+    )
+    return Experiment(prepared, study, split, presence, module, patches, held_out)
 
 
-def train(configuration: Configuration, out: Path, resume: bool = False) -> None:
+def train(configuration: Configuration, out: Path, resume: bool = False) -> bool:
     """Train, and leave in `out` all that evaluation and report need.
 
     Args:
         configuration: of the run.
-        out: the run folder; must not exist unless `resume`.
-        resume: go on after the last epoch that `out` has a checkpoint of.
+        out: the run folder; without `resume` there must be no run in it.
+        resume: go on after the last epoch that `out` has a checkpoint of; begin where it has none.
+
+    Returns:
+        False where the run was trained to its end already.
 
     Raises:
-        InputError: the configuration does not fit, or `out` is not as expected.
+        InputError: the configuration does not fit, `out` is not as expected, or another process trains there.
     """
-    last = checkpoint_path(out, "last")
-    if out.exists() and not resume and leads():
-        raise InputError(f"--out {out}: exists; choose another folder, or --resume to continue that run")
-    if resume and not last.exists():
-        raise InputError(f"--out {out}: has no checkpoint to resume from; leave out --resume and remove the folder")
-    if resume:
-        _check_unchanged(configuration, Configuration.from_file(out / "config.yaml"), out)
+    if leads():
+        check_run_folder(out, resume)
+    begun = is_begun(out)
+    if begun:
+        _check_unchanged(configuration, Configuration.from_file(out / CONFIGURATION), out)
+        if epochs_done(out) >= configuration.training.epochs:
+            return False
     experiment = assemble(configuration)
-    if configuration.training.start_from and not last.exists():
+    if configuration.training.start_from and not checkpoint_path(out, "last").exists():
         _warm_start(configuration.training.start_from, experiment, configuration)
-    if not resume and leads():
-        _describe(experiment, configuration, out)
+    with claim_run_folder(out, resume) if leads() else nullcontext():
+        if leads():
+            _describe(experiment, configuration, out)
+        _fit(experiment, configuration, out)
+    return True
+
+
+def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> None:
     data, settings = configuration.data, configuration.training
     _quieten_lightning()
+    if leads():
+        remove(out / TENSORBOARD)
     trainer = Trainer(
         default_root_dir=out,
         accelerator=settings.accelerator,
@@ -145,9 +179,9 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> None
         strategy=_strategy(settings.devices),
         precision=settings.precision,
         max_epochs=settings.epochs,
-        logger=TensorBoardLogger(out, name="tensorboard", version=""),
+        logger=TensorBoardLogger(out, name=TENSORBOARD, version=""),
         callbacks=_callbacks(out),
-        plugins=[AtomicCheckpoints()],
+        plugins=_plugins(),
         check_val_every_n_epoch=settings.validate_every or None,
         limit_val_batches=1.0 if settings.validate_every else 0,
         num_sanity_val_steps=0,
@@ -163,13 +197,25 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> None
         data.workers,
         trainer.global_rank,
         trainer.world_size,
+        epochs_done(out),
     )
-    held_out = WholeCases(
-        experiment.prepared, experiment.split["val"], experiment.study.modalities, data.crop,
-        experiment.module.network.patch_size,
-    ) if settings.validate_every else None  # fmt: skip
-    validation = DataLoader(held_out, batch_size=None) if held_out else None
-    trainer.fit(experiment.module, loader, validation, ckpt_path=last if resume else None, weights_only=True)
+    validation = DataLoader(experiment.held_out, batch_size=None) if experiment.held_out else None
+    last = checkpoint_path(out, "last")
+    try:
+        from_last = last if last.exists() else None
+        trainer.fit(experiment.module, loader, validation, ckpt_path=from_last, weights_only=True)
+    except InputError as error:
+        raise InputError(own_words(error)) from error
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning makes an exit of its own of
+            raise KeyboardInterrupt from stop
+        raise
+
+
+def _plugins() -> list[Any]:
+    """Under SLURM Lightning would, asked to requeue, leave checkpoints of half epochs and go on from them."""
+    requeue = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+    return [AtomicCheckpoints(), *requeue]
 
 
 def _warm_start(run: Path, experiment: Experiment, configuration: Configuration) -> None:
@@ -202,11 +248,12 @@ def _quieten_lightning() -> None:
 
 
 def _callbacks(out: Path) -> list[Callback]:
+    """In this order within an epoch: `best` after validation, then the history, and last of all `last`."""
     folder = checkpoint_path(out, "last").parent
     return [
         History(out / "history.csv"),
         ProgressBar(),
-        ModelCheckpoint(
+        Checkpoint(
             folder,
             filename="best",
             monitor="validation_dice",
@@ -215,16 +262,46 @@ def _callbacks(out: Path) -> list[Callback]:
             enable_version_counter=False,
             save_on_train_epoch_end=False,
         ),
-        ModelCheckpoint(
-            folder, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
-        ),
+        Checkpoint(folder, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True),
     ]
 
 
 def _describe(experiment: Experiment, configuration: Configuration, out: Path) -> None:
-    out.mkdir(parents=True)
-    write_text(out / "config.yaml", configuration.to_yaml())
-    write_json(out / "study.json", experiment.study.to_dict())
-    write_split(out / "split.csv", experiment.split)
-    experiment.presence.write(out / "presence.csv")
-    write_json(out / "versions.json", versions())
+    """Write what the run is made of, the configuration last: where it is, the run is begun.
+
+    Raises:
+        InputError: the run is begun, and what it is made of is no longer what it was.
+    """
+    if is_begun(out):
+        _check_same(experiment, out)
+        say_what_changed(out)
+        return
+    write_json(out / "versions.json", surroundings())
+    _write_parts(experiment, out)
+    write_text(out / CONFIGURATION, configuration.to_yaml())
+
+
+def _write_parts(experiment: Experiment, folder: Path) -> None:
+    write_run_study(folder, experiment.study)
+    write_split(folder / "split.csv", experiment.split)
+    experiment.presence.write(folder / "presence.csv")
+
+
+def _check_same(experiment: Experiment, out: Path) -> None:
+    with TemporaryDirectory() as name:
+        now = Path(name)
+        _write_parts(experiment, now)
+        for file in sorted(now.iterdir()):
+            own = out / file.name
+            if not own.exists() or not _alike(own, file):
+                raise InputError(
+                    f"--resume: {own} is what the run was begun with, and its {own.stem} is another now; put back "
+                    "what it was, or start another run"
+                )
+
+
+def _alike(own: Path, file: Path) -> bool:
+    """Whether two files say the same; a study's also where an earlier version wrote one of them."""
+    if file.name == RUN_STUDY:
+        return read_run_study(own.parent) == read_run_study(file.parent)
+    return own.read_bytes() == file.read_bytes()

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from passion.configuration import Configuration, DataSettings, build_network, build_objective
 from passion.data.sources import study_named
-from passion.data.study import Study
+from passion.data.study import Study, write_run_study
 from passion.errors import InputError
 from passion.files import replacing, replacing_folder, write_json, write_text
 from passion.networks import published
 from passion.runs import checkpoint_path, versions
 from passion.training.settings import TrainingSettings
+from passion.weights import read_weights
 
 PUBLISHED_NAMES = {"t1ce": "t1c"}
 """Modalities that the published code calls otherwise than our studies do."""
@@ -74,7 +75,7 @@ def import_weights(name: str, checkpoint: Path, out: Path, study: str) -> Study:
     published.fill(network, state, f"{name} ({checkpoint})")
     with replacing_folder(out) as beside:
         write_text(beside / "config.yaml", configuration.to_yaml())
-        write_json(beside / "study.json", own.to_dict())
+        write_run_study(beside, own)
         write_json(beside / "versions.json", versions())
         with replacing(checkpoint_path(beside, "last")) as file:
             weights = {f"network.{key}": value for key, value in network.state_dict().items()}
@@ -88,14 +89,7 @@ def read_published(path: Path) -> tuple[Mapping[str, Tensor], int]:
     Raises:
         InputError: missing, unreadable, or with anything in it but tensors and numbers.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        with torch.serialization.safe_globals(HARMLESS):
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: cannot be read as weights alone ({reason}); get the file again") from error
+    content = read_weights(path, "get the file again", HARMLESS)
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: holds no state dict; give a checkpoint of the published code")

@@ -139,7 +139,7 @@ def _from_published(table: pd.DataFrame, modalities: Sequence[str], path: Path) 
     try:
         masks = [ast.literal_eval(mask) for mask in table["mask"]]
         matrix = np.array(masks, dtype=int).reshape(len(masks), len(order)).astype(str)
-    except (ValueError, SyntaxError, TypeError) as error:
+    except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError) as error:
         raise InputError(f"{path}: column 'mask' does not hold lists of {len(order)} True or False") from error
     out = pd.DataFrame(matrix, columns=list(order))
     out.insert(0, "case", table["data_name"].tolist())

@@ -5,20 +5,18 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from passion.errors import InputError
 from passion.plugins import import_class
+from passion.reading import read_yaml
 
 EARLY_FUSION = "early_fusion"
 """The network that wraps an ordinary one."""
 
-NETWORK_FROM_STUDY = {"modalities", "classes", "spatial_dims", "patch_size", "unimodal_decoder"}
-OBJECTIVE_FROM_STUDY = {"inverse_presence"}
 
-FLAGS = ("--resume", "--json", "--complete", "--link", "--mirror", "--skip-broken")
-"""Options without a value."""
+SWITCHES = ("--resume", "--json", "--complete", "--link", "--retry", "--skip-broken", "--serve", "--mirror")
+"""Options that are given without a value."""
 
 
 class Parser(ArgumentParser):  # type: ignore[misc]
@@ -30,7 +28,7 @@ class Parser(ArgumentParser):  # type: ignore[misc]
             args = ("-o", "--out")
         if args == ("--skip_broken",):
             args = ("--skip-broken",)
-        if args in ((name,) for name in FLAGS):
+        if args and args[0] in SWITCHES:
             kwargs = {"action": "store_true", "help": kwargs.get("help")}
         return super().add_argument(*args, **kwargs)
 
@@ -48,7 +46,10 @@ def parse(name: str, function: Callable[..., Any], words: Sequence[str]) -> dict
     """
     summary = (function.__doc__ or "").splitlines()[0]
     parser = Parser(prog=f"passion {name}", description=summary)
-    special = {"train": _parse_train, "predict": _parse_predict, "report": _parse_runs, "compare": _parse_runs}
+    special = {
+        "train": _parse_train, "predict": _parse_predict, "report": _parse_runs, "compare": _parse_runs,
+        "experiment": _parse_experiment,
+    }  # fmt: skip
     return special.get(name, _parse_plain)(parser, function, list(words))
 
 
@@ -58,14 +59,26 @@ def _parse_plain(parser: Parser, function: Callable[..., Any], words: list[str])
 
 
 def _parse_runs(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluated runs")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluated runs, or for report of an experiment")
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"runs"})
+    return dict(vars(parser.parse_args(words)))
+
+
+def _parse_experiment(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
+    parser.add_argument("tables", nargs="+", help="table1, table2, table3, or YAML files of your own")
+    parser.add_argument("--study", nargs="+", type=Path, required=True, help="folders of prepared studies")
+    parser.add_argument("--split", nargs="+", type=Path, default=[], help="CSV file for each study; drawn if not given")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what there is to do and how long it will take; nothing is trained"
+    )
+    own = {"tables", "study", "split", "dry_run"}
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip=own)
     return dict(vars(parser.parse_args(words)))
 
 
 def _parse_predict(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
     modalities = _modalities_of_run(words)
-    parser.add_argument("runs", nargs="+", type=Path, help="folder of the run, or of several, which are averaged")
+    parser.add_argument("runs", nargs="+", type=Path, help="folder of a run or model, or of several, averaged")
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"runs", "images"})
     for modality in modalities:
         parser.add_argument(f"--{modality}", type=Path, metavar="FILE", help="NIfTI file of this modality")
@@ -76,19 +89,23 @@ def _parse_predict(parser: Parser, function: Callable[..., Any], words: list[str
 
 def _modalities_of_run(words: Sequence[str]) -> Sequence[str]:
     """The options of `predict` are the modalities of the run that it is given."""
-    if {"-h", "--help"} & set(words) and not any((Path(word) / "study.json").exists() for word in words):
+    if {"-h", "--help"} & set(words) and not any(map(_names_a_study, words)):
         return ["MODALITY"]
     named = [word for word in words if not word.startswith("-")]
     if not named:
         raise InputError("predict: give the folder of a run first")
-    folder = next((Path(word) for word in named if (Path(word) / "study.json").exists()), Path(named[0]))
+    folder = next((Path(word) for word in named if _names_a_study(word)), Path(named[0]))
     from passion.data.study import read_run_study
 
     return read_run_study(folder).modalities
 
 
+def _names_a_study(word: str) -> bool:
+    return any((Path(word) / name).exists() for name in ("study.json", "card.json"))
+
+
 def _parse_train(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
-    from passion.configuration import Configuration, DataSettings
+    from passion.configuration import NETWORK_FROM_STUDY, OBJECTIVE_FROM_STUDY, Configuration, DataSettings
     from passion.networks import network_class
     from passion.objectives import objective_class
     from passion.training.settings import TrainingSettings
@@ -149,10 +166,25 @@ def _option(words: Sequence[str], *names: str) -> list[str]:
 
 
 def _with_configuration_of_run(words: list[str]) -> list[str]:
-    """A resumed run brings its configuration along."""
+    """A resumed run brings its configuration along.
+
+    Raises:
+        InputError: there is no run to resume, and nothing is said of what to begin; or a network that is not trusted,
+            and that the command line does not name itself.
+    """
+    from passion.configuration import Configuration
+    from passion.trust import check_trusted
+
     folders = _option(words, "--out", "-o")
-    if "--resume" in words and folders and (Path(folders[-1]) / "config.yaml").exists():
-        return ["--config", str(Path(folders[-1]) / "config.yaml"), *words]
+    if "--resume" not in words or not folders:
+        return words
+    own = Path(folders[-1]) / "config.yaml"
+    if own.exists():
+        if not _option(words, "--network.class_path"):
+            check_trusted(Configuration.from_file(own).network, own)
+        return ["--config", str(own), *words]
+    if not _option(words, "--config", "--data.prepared") and not {"-h", "--help"} & set(words):
+        raise InputError(f"--out {folders[-1]}: there is no run to resume; begin it with all its options")
     return words
 
 
@@ -160,10 +192,7 @@ def _chosen_names(words: Sequence[str]) -> dict[str, str]:
     """Which network and objective are meant decides which options there are."""
     names = {"network": "mmformer", "objective": "passion"}
     for path in _option(words, "--config"):
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise InputError(f"--config {path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+        content = read_yaml(Path(path))
         for group in names:
             section = content.get(group) if isinstance(content, dict) else None
             if isinstance(section, dict) and "name" in section:

@@ -2,8 +2,11 @@
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from multiprocessing.connection import wait
 from typing import TypeVar
 
 from rich.console import Console
@@ -28,16 +31,24 @@ def map_each(function: Callable[[Item], Result], items: Sequence[Item], workers:
     Raises:
         InputError: all that the function raised, a line each, after every item had its turn.
     """
-    results: dict[int, Result] = {}
-    mistakes: dict[int, str] = {}
+    outcomes = attempt_each(function, items, workers, description)
+    mistakes = [str(outcome) for outcome in outcomes if isinstance(outcome, InputError)]
+    if mistakes:
+        raise InputError("\n".join(mistakes))
+    return [outcome for outcome in outcomes if not isinstance(outcome, InputError)]
+
+
+def attempt_each(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, description: str
+) -> list[Result | InputError]:
+    """As `map_each`, with the InputError in the place of each item for which one was raised."""
+    found: dict[int, Result | InputError] = {}
     for index, outcome in track(_outcomes(function, items, workers), len(items), description):
         try:
-            results[index] = outcome()
+            found[index] = outcome()
         except InputError as error:
-            mistakes[index] = str(error)
-    if mistakes:
-        raise InputError("\n".join(mistakes[index] for index in sorted(mistakes)))
-    return [results[index] for index in range(len(items))]
+            found[index] = error
+    return [found[index] for index in range(len(items))]
 
 
 def _outcomes(
@@ -48,10 +59,27 @@ def _outcomes(
             yield index, lambda item=item: function(item)  # type: ignore[misc]
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(items)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(items)), context, initializer=_serve) as pool:
         futures = {pool.submit(function, item): index for index, item in enumerate(items)}
-        for future in as_completed(futures):
-            yield futures[future], future.result
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _serve() -> None:
+    """Let a worker finish its item when the work is interrupted, and end when the process that it serves is no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with(sentinel: int) -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end_with, args=(parent.sentinel,), daemon=True).start()
 
 
 def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Callable[[], Result]]]:

@@ -1,6 +1,6 @@
 """A case from files or arrays to a segmentation."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -114,11 +114,11 @@ class Predictor:
         if unknown:
             known = ", ".join(self.study.modalities)
             raise InputError(f"images: {unknown[0]!r} is no modality of the run; it has {known}")
-        reference = self.study.reference(images)
-        names = [reference, *(name for name in images if name != reference)]
-        volumes = ((name, _as_volume(name, images[name], affine)) for name in names)
-        crop, patch_size = self.runs[0].configuration.data.crop, self.runs[0].network.patch_size
-        return replace(stack_case(volumes, self.study, crop, patch_size), header=_header(images[reference]))
+        volumes = ((name, as_volume(name, images[name], affine)) for name in reference_first(images, self.study))
+        crop, patch_size = self.runs[0].crop, self.runs[0].network.patch_size
+        return replace(
+            stack_case(volumes, self.study, crop, patch_size), header=_header(images[self.study.reference(images)])
+        )
 
     def answer(self, case: StackedCase, room: Room | None = None) -> Segmentation:
         """Segment a case that was read.
@@ -135,8 +135,7 @@ class Predictor:
             classes[part] = most_likely(probabilities[None])[0, 0].cpu().numpy()
             if kept is not None:
                 kept[:, *part] = probabilities[0].cpu().numpy()
-        codes = self.study.codes.astype(np.int16)
-        labels = codes[put_back(classes, case.box, case.grid, case.own_grid)]
+        labels = labels_of(classes, case.box, case.grid, case.own_grid, self.study)
         name = subset_name(case.present[0], self.study)
         return Segmentation(
             labels, name, case.reference, self.study, case.own_grid, case.grid, case.box, kept, case.header
@@ -158,7 +157,7 @@ def predict(
     For many cases load the run once, with `Predictor.load`, and `segment` each.
 
     Args:
-        run: folder of a run, or of several, whose probabilities are averaged.
+        run: folder of a run or an exported model, or of several, whose probabilities are averaged.
         images: NIfTI file or array (X, Y, Z) of each modality at hand, by name.
         affine: voxel indices to mm of the arrays, (4, 4); None: 1 mm voxels, running to the left, back and up.
         checkpoint: "last" or "best".
@@ -212,16 +211,33 @@ def stack_case(
     return StackedCase(torch.from_numpy(stack), present, reference, own_grid, grid, box)
 
 
+def reference_first(modalities: Collection[str], study: Study) -> list[str]:
+    """The modalities in the order in which `stack_case` wants them."""
+    reference = study.reference(modalities)
+    return [reference, *(name for name in modalities if name != reference)]
+
+
+def labels_of(classes: NDArray[np.uint8], box: Box, grid: Grid, own_grid: Grid, study: Study) -> NDArray[np.int16]:
+    """The study's label codes on the files' grid, of class indices (*box)."""
+    codes: NDArray[np.int16] = study.codes.astype(np.int16)[put_back(classes, box, grid, own_grid)]
+    return codes
+
+
 def _common_study(runs: Sequence[TrainedRun], folders: Sequence[Path]) -> Study:
     for one, folder in zip(runs[1:], folders[1:], strict=True):
         if one.study != runs[0].study:
             raise InputError(f"{folder}: was trained on another study than {folders[0]}; average runs of one study")
-        if one.configuration.data.crop != runs[0].configuration.data.crop:
+        if one.crop != runs[0].crop:
             raise InputError(f"{folder}: was trained on another crop than {folders[0]}; average runs of one crop")
     return runs[0].study
 
 
-def _as_volume(name: str, image: Image, affine: NDArray[np.float64] | None) -> Volume:
+def as_volume(name: str, image: Image, affine: NDArray[np.float64] | None) -> Volume:
+    """An image as `predict` takes it; see there.
+
+    Raises:
+        InputError: it cannot be used.
+    """
     if isinstance(image, Path | str | Channel):
         return read_image(Path(image) if isinstance(image, str) else image)
     voxels = np.asarray(image, dtype=np.float32)

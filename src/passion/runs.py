@@ -1,19 +1,25 @@
 """Run folders: where things are in them, and the network that they hold."""
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import passion
 from passion.configuration import Configuration, build_network, build_objective
+from passion.data.loading import Crop
 from passion.data.study import Study, read_run_study
 from passion.errors import InputError
-from passion.networks import Segmenter
+from passion.models import is_model, read_model
+from passion.networks import NETWORKS, Segmenter
+from passion.trust import check_trusted
+from passion.weights import read_weights
 
 CheckpointName = Literal["last", "best"]
 
@@ -36,43 +42,95 @@ def checkpoint_path(run: Path, name: CheckpointName) -> Path:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a run folder holds for those who apply it.
+    """What a run folder, or an exported model, holds for those who apply it.
 
     Args:
-        configuration: it was trained with.
         study: names of modalities, classes and regions.
         network: in evaluation mode.
         epoch: how many epochs the checkpoint has seen.
+        crop: how the network's patches were taken.
+        precision: that the network was trained in, "32-true" or "bf16-mixed".
+        prepared: folder of the prepared study that it was trained on; None: an exported model does not say.
+        options: of the network, and its `name`; an exported model has those that follow from the study beside them.
     """
 
-    configuration: Configuration
     study: Study
     network: Segmenter
     epoch: int
+    crop: Crop
+    precision: str
+    prepared: Path | None
+    options: Mapping[str, Any]
 
 
 def load_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> TrainedRun:
-    """Read a run folder; nothing in it is executed.
+    """Read a run folder, or an exported model, which has one checkpoint only; nothing in it is executed.
 
     Raises:
-        InputError: not a run folder, or without that checkpoint.
+        InputError: neither of them, without that checkpoint, damaged, a run with a network that is not trusted, or an
+            exported model that is not as it was exported.
     """
+    return _from_model(run, device) if is_model(run) else _from_run(run, checkpoint, device)
+
+
+def _from_model(folder: Path, device: torch.device) -> TrainedRun:
+    card, network = read_model(folder)
+    use, epoch = card["inference"], card["checkpoint"]["epoch"]
+    study, network = read_run_study(folder), network.to(device)
+    return TrainedRun(study, network, epoch, use["crop"], use["precision"], None, card["network"])
+
+
+def _from_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> TrainedRun:
     study = read_run_study(run)
-    configuration = Configuration.from_file(run / "config.yaml")
-    objective = build_objective(configuration.objective, np.ones(len(study.modalities)))
-    network = build_network(configuration.network, study, configuration.data.patch_size, objective)
+    settings = run / "config.yaml"
+    configuration = Configuration.from_file(settings)
+    check_trusted(configuration.network, settings)
     path = checkpoint_path(run, checkpoint)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
+    if not path.exists():
         remedy = "--checkpoint last" if checkpoint == "best" else "train it first"
-        raise InputError(f"{path}: no such checkpoint; {remedy}") from error
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a checkpoint; resume or repeat the run") from error
-    state = {
-        name.removeprefix("network."): value
-        for name, value in content["state_dict"].items()
-        if name.startswith("network.")
+        raise InputError(f"{path}: no such checkpoint; {remedy}")
+    content = read_weights(path, "resume or repeat the run")
+    state = content.get("state_dict") if isinstance(content, Mapping) else None
+    epoch = content.get("epoch") if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or type(epoch) is not int:
+        raise InputError(f"{path}: is no checkpoint of a run; resume or repeat the run")
+    weights = {
+        str(name).removeprefix("network."): value for name, value in state.items() if str(name).startswith("network.")
     }
-    network.load_state_dict(state)
-    return TrainedRun(configuration, study, network.to(device).eval(), content["epoch"] + 1)
+    try:
+        network = _network_that_fits(configuration, study, weights)
+    except InputError as error:
+        raise InputError(f"{settings}: its network cannot be built ({error}); repeat the run") from error
+    data, precision = configuration.data, configuration.training.precision
+    network, options = network.to(device).eval(), configuration.network
+    return TrainedRun(study, network, epoch + 1, data.crop, precision, data.prepared, options)
+
+
+def _network_that_fits(configuration: Configuration, study: Study, weights: Mapping[str, Tensor]) -> Segmenter:
+    """The network with its weights; it takes memory only when it is known to fit them.
+
+    Raises:
+        InputError: it cannot be built, or has other weights.
+    """
+    try:
+        objective = build_objective(configuration.objective, np.ones(len(study.modalities)))
+        if configuration.network["name"] in NETWORKS and "class_path" not in configuration.network:
+            with torch.device("meta"):
+                sketch = build_network(configuration.network, study, configuration.data.patch_size, objective)
+            _check_fits(sketch, weights)
+        network = build_network(configuration.network, study, configuration.data.patch_size, objective)
+        _check_fits(network, weights)
+        network.load_state_dict(weights)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, AttributeError, MemoryError) as error:
+        # Constructors say in these ways that they do not like what a damaged configuration gives them.
+        raise InputError(" ".join(str(error).split())[:200]) from error
+    return network
+
+
+def _check_fits(network: Segmenter, weights: Mapping[str, Tensor]) -> None:
+    own = network.state_dict()
+    for name in [*own, *weights]:
+        if name not in weights or name not in own:
+            raise InputError(f"{name} is only in {'the network' if name in own else 'the checkpoint'}")
+        if not isinstance(weights[name], Tensor) or weights[name].shape != own[name].shape:
+            raise InputError(f"{name} has another shape in the checkpoint")

@@ -16,8 +16,8 @@ from passion.networks.adoption import adopt
 from passion.objectives import Objective
 from passion.runs import TrainedRun, load_run
 
-FREE = {"dropout"}
-"""Options of networks that say nothing about weights."""
+FREE = {"dropout", "modalities", "classes", "spatial_dims", "patch_size", "unimodal_decoder"}
+"""Options of networks that need not be the same, or that weights and studies are compared for."""
 
 SECOND_DECODER = "unimodal_decoder."
 
@@ -26,7 +26,7 @@ def start_from(run: Path, network: Segmenter, objective: Objective, study: Study
     """Fill a network with what another run has learnt: modalities by name, what depends on classes where they agree.
 
     Args:
-        run: folder of the other run.
+        run: folder of the other run, or of an exported model.
         network: to fill, on the CPU.
         objective: that it is to be trained with.
         study: that it is to be trained on.
@@ -58,7 +58,7 @@ def start_from(run: Path, network: Segmenter, objective: Objective, study: Study
 
 
 def _check_same_network(run: Path, trained: TrainedRun, asked: Mapping[str, Any], study: Study) -> None:
-    found = trained.configuration.network
+    found = trained.options
     wrong = []
     if trained.study.spatial_dims != study.spatial_dims:
         wrong.append(f"works in {trained.study.spatial_dims} dimensions, not in {study.spatial_dims}")

@@ -70,10 +70,10 @@ def test_a_missing_file_is_named_with_the_remedy(runs: list[Path], file: str, sa
 @pytest.mark.parametrize(
     ("file", "text", "says"),
     [
-        ("config.yaml", "a: [1", "not YAML"),
+        ("config.yaml", "a: [1", "cannot be read as YAML"),
         ("config.yaml", "- 1", "holds a list"),
-        ("study.json", "{", "not JSON"),
-        ("study.json", "[]", "holds a list"),
+        ("study.json", "{", "cannot be read as JSON"),
+        ("study.json", "[]", "expected names with values"),
         ("study.json", json.dumps({"name": "x"}), "does not describe a study"),
         ("presence.csv", "case,t1\na,1\n", "no column 't1c'"),
         ("presence.csv", "case,t1,t1c,flair,t2\na,1,1,2,0\n", "neither 0 nor 1"),

@@ -6,8 +6,8 @@ is, else the voxel sizes alone, with the middle of the volume at 0 and the first
 
 from typing import Any
 
-import nibabel
 import numpy as np
+from nibabel.nifti1 import unit_codes
 from nibabel.spatialimages import HeaderDataError
 
 from passion.data.resampling import Grid
@@ -16,26 +16,25 @@ MILLIMETRES = ("mm", "unknown")
 """Units of length under which voxel sizes are read as mm without a word."""
 
 
-def doubts(image: Any) -> tuple[str, ...]:
-    """What is doubtful about the place of a NIfTI image, to be read after the names of its files."""
-    if not isinstance(image, nibabel.Nifti1Image):
-        return ()
+def doubts(header: Any) -> tuple[str, ...]:
+    """What is doubtful about the place that a NIfTI header, nibabel's, gives, to be read after the names of files."""
     found = []
-    sform, qform = int(image.header["sform_code"]), int(image.header["qform_code"])
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
     if not sform and not qform:
         found.append("neither sform nor qform is set; voxel sizes alone say where it is, left and right are a guess")
     elif sform and qform:
-        found += _disagreement(image)
-    unit = image.header.get_xyzt_units()[0]
+        found += _disagreement(header)
+    code = int(header["xyzt_units"]) % 8
+    unit = unit_codes.label.get(code, f"unknown units of code {code}")
     if unit not in MILLIMETRES:
         found.append(f"its lengths are said to be in {unit}; they are read as mm")
     return tuple(found)
 
 
-def _disagreement(image: Any) -> list[str]:
-    shape = tuple(image.shape[:3])
+def _disagreement(header: Any) -> list[str]:
+    shape = header.get_data_shape()[:3]
     try:
-        differences = Grid(shape, image.get_qform()).differences(Grid(shape, image.affine))
+        differences = Grid(shape, header.get_qform()).differences(Grid(shape, header.get_best_affine()))
     except (ValueError, HeaderDataError):
         return ["the qform makes no sense; the sform is used"]
     return [f"sform and qform differ, {', '.join(differences)}; the sform is used"] if differences else []
@@ -45,5 +44,6 @@ def is_usable(affine: Any) -> bool:
     """Whether an affine puts voxels at different places: finite, and its axes span space."""
     if not np.isfinite(affine).all():
         return False
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(lengths.min() > 0 and abs(np.linalg.det(affine[:3, :3] / lengths)) > 1e-3)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(0 < lengths.min() <= lengths.max() < np.inf and abs(np.linalg.det(affine[:3, :3] / lengths)) > 1e-3)

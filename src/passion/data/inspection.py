@@ -96,6 +96,7 @@ def inspect_case(case: Case, study: Study) -> CaseInspection:
             counts = np.bincount(labels.ravel(), minlength=len(study.classes)).tolist()
             names = list(study.classes)
             found.volumes_ml = dict(zip(names[1:], [count * voxel_ml for count in counts[1:]], strict=True))
+            found.remarks += [f"case {case.name} has labels of {names[0]} only"] * (not any(counts[1:]))
     if volumes:
         _look_at_places(found, volumes, study)
     return found

@@ -240,13 +240,21 @@ def join_and_augment(batches: Sequence[Batch]) -> Batch:
 
 
 def training_loader(
-    patches: TrainingPatches, batch_size: int, samples: int | None, workers: int, rank: int = 0, processes: int = 1
+    patches: TrainingPatches,
+    batch_size: int,
+    samples: int | None,
+    workers: int,
+    rank: int = 0,
+    processes: int = 1,
+    epoch: int = 0,
 ) -> DataLoader[Batch]:
     """Batches of training patches; see `EpochSampler` for `samples`, `rank` and `processes`.
 
-    Without a GPU the workers augment, beside the step; with one, they leave it to be done there.
+    Without a GPU the workers augment, beside the step; with one, they leave it to be done there. They are asked for
+    the first batches before the loop tells the sampler which epoch it is, so `epoch` is the one to begin with.
     """
     sampler = EpochSampler(len(patches), samples, patches.settings.seed, rank, processes)
+    sampler.set_epoch(epoch)
     return DataLoader(
         patches,
         batch_size=batch_size,

@@ -6,16 +6,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import nibabel
 import numpy as np
 
-from passion.data.headers import is_usable
+from passion.data.nifti import open_nifti
 from passion.data.sources import read_study
 from passion.data.sources.declaration import DATASET, numbered_modalities, read_dataset
 from passion.data.sources.manifest import path_of, rows_of
 from passion.data.sources.plan import EXTENSIONS
 from passion.data.study import Case, Channel, Study
-from passion.data.volumes import Volume, check_same_grid, read_image, reading
+from passion.data.volumes import Volume, check_same_grid, read_image
 from passion.errors import InputError
 
 NUMBERED = "nnunet"
@@ -134,14 +133,15 @@ def check_headers(case: Case, study: Study) -> None:
 def _place(image: Path | Channel) -> Volume:
     """Where a file's voxels are; they themselves are read only if it seems to be cut off or to have an odd shape."""
     path = image.path if isinstance(image, Channel) else image
-    with reading(path):
-        opened = nibabel.load(path)
-        size = int(opened.dataobj.offset) + math.prod(opened.shape) * opened.get_data_dtype().itemsize
-        seems_whole = _holds(path) == size % 2**32 if path.suffix == ".gz" else path.stat().st_size >= size
+    with open_nifti(path) as file:
+        shape, affine = file.shape, file.affine
+        size = file.offset + math.prod(shape) * file.dtype.itemsize
+    # A file that is not compressed was compared with what its header promises when it was opened.
+    seems_whole = path.suffix.lower() != ".gz" or _holds(path) == size % 2**32
     axes = 4 if isinstance(image, Channel) else 3
-    if not seems_whole or len(opened.shape) != axes or not is_usable(opened.affine):
+    if not seems_whole or len(shape) != axes:
         return read_image(image).without_voxels()
-    return Volume(path, np.broadcast_to(np.float32(0), opened.shape[:3]), np.asarray(opened.affine, dtype=np.float64))
+    return Volume(path, np.broadcast_to(np.float32(0), shape[:3]), affine)
 
 
 def _holds(path: Path) -> int:

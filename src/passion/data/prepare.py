@@ -1,9 +1,8 @@
 """From raw files to the prepared study: crop and normalise each modality by itself, store."""
 
 import os
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from passion.data.store import TARGET, Box, PreparedStudy, case_folder, write_ca
 from passion.data.study import Case, Study
 from passion.data.volumes import Volume, read_case
 from passion.errors import InputError
-from passion.parallel import map_each
+from passion.files import LOCK, alone_in, put_folder, remove
+from passion.parallel import attempt_each
 
 MOST_VOXELS = 2**30
 """Of a case's grid, 4 GB a modality: more is taken for a slip in the spacing."""
@@ -67,7 +67,11 @@ def normalise(voxels: NDArray[np.float32]) -> tuple[NDArray[np.float32], Box]:
 
 
 def fingerprint(case: Case) -> dict[str, list[int]]:
-    """Size in bytes and time of change in ns of each file, by modality."""
+    """Size in bytes and time of change in ns of each file, by modality.
+
+    Raises:
+        OSError: a file cannot be looked at.
+    """
     stats = {name: path.stat() for name, path in case.files.items()}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
@@ -142,8 +146,23 @@ def share_lost(grid: Grid, target: Volume) -> float:
     return lost / max(1, int(labelled.sum()))
 
 
-def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int) -> int:
-    """Prepare all cases of a study; those that are there already and whose files have not changed are kept.
+@dataclass(frozen=True)
+class Preparation:
+    """What `prepare` did.
+
+    Args:
+        cases: that the prepared study has.
+        done: how many of them were prepared, not counting those kept.
+        left_out: why, by the names of the cases that were left out.
+    """
+
+    cases: int
+    done: int
+    left_out: Mapping[str, str]
+
+
+def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int, skip_broken: bool = False) -> Preparation:
+    """Prepare all cases of a study; those that are there already, whole, and whose files have not changed are kept.
 
     The work is done in a folder beside `out`, which takes its place when all is done: a run that is stopped
     continues there, and a study that cannot be used leaves nothing behind.
@@ -151,54 +170,82 @@ def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int) -> int
     Args:
         study: what the cases share.
         cases: to prepare.
-        out: folder of the prepared study.
+        out: folder of the prepared study; where it is a link, what that leads to.
         workers: processes.
-
-    Returns:
-        How many cases were prepared, not counting those kept.
+        skip_broken: leave out the cases that cannot be used, instead of refusing them.
 
     Raises:
-        InputError: any case cannot be used, or `out` holds another study or this one on other grids.
+        InputError: any case cannot be used (with `skip_broken`: all of them), or `out` holds another study or this one
+            on other grids.
     """
-    done = _fingerprints(out, study)
+    out = Path(os.path.realpath(out)) if out.is_symlink() else out
     beside = out.with_name(f".{out.name}.partial")
-    started_here = not beside.exists()
-    done |= _fingerprints(beside, study)
-    todo = [case for case in cases if done.get(case.name) != fingerprint(case)]
+    begun = (beside / "study.json").exists()
+    with alone_in(beside, f"{out}: another process is preparing it; wait for that"):
+        if not begun:
+            remove(beside / "cases")
+        try:
+            done = _fingerprints(out, study, workers) | (_fingerprints(beside, study, workers) if begun else {})
+            todo = [case for case in cases if not _is_kept(case, done)]
+            write_study(beside, study, {})
+            outcomes = attempt_each(partial(prepare_case, study=study, out=beside), todo, workers, "Preparing")
+            left_out = {case.name: str(one) for case, one in zip(todo, outcomes, strict=True) if one is not None}
+            if left_out and (not skip_broken or len(left_out) == len(cases)):
+                raise InputError("\n".join(left_out.values()))
+            write_study(beside, study, left_out)
+        except InputError:
+            if not begun:
+                remove(beside)
+            raise
+        _move(beside, out, left_out)
+    return Preparation(len(cases) - len(left_out), len(todo) - len(left_out), left_out)
+
+
+def _is_kept(case: Case, done: Mapping[str, Mapping[str, list[int]]]) -> bool:
     try:
-        write_study(beside, study)
-        map_each(partial(prepare_case, study=study, out=beside), todo, workers, "Preparing")
-    except InputError:
-        if started_here:
-            shutil.rmtree(beside, ignore_errors=True)
-        raise
-    _move(beside, out)
-    return len(todo)
+        return case.name in done and done[case.name] == fingerprint(case)
+    except OSError:
+        return False
 
 
-def _fingerprints(folder: Path, study: Study) -> dict[str, Mapping[str, list[int]]]:
+def _fingerprints(folder: Path, study: Study, workers: int) -> dict[str, Mapping[str, list[int]]]:
+    """What the files were that each whole case of a prepared study was made from."""
     if not folder.exists():
         return {}
     if folder.is_dir() and not any(folder.iterdir()):
         return {}
     prepared = PreparedStudy.open(folder)
+    _check_same_study(prepared, study)
+    sources = attempt_each(partial(_source_if_whole, prepared), prepared.cases, workers, "Looking at what is there")
+    return {name: one for name, one in zip(prepared.cases, sources, strict=True) if not isinstance(one, InputError)}
+
+
+def _check_same_study(prepared: PreparedStudy, study: Study) -> None:
     if prepared.study == study:
-        return {name: prepared.case(name).source for name in prepared.cases}
+        return
     asked = {name: getattr(study, name) for name in ("resample", "spacing_mm", "orientation")}
     if replace(prepared.study, **asked) == study:
         raise InputError(
-            f"{folder}: was prepared with {prepared.study.geometry}, not with {study.geometry}; prepare it as it was, "
-            "choose another folder, or remove this one"
+            f"{prepared.folder}: was prepared with {prepared.study.geometry}, not with {study.geometry}; prepare it as "
+            "it was, choose another folder, or remove this one"
         )
-    raise InputError(f"{folder}: holds another study, {prepared.study.name}; choose another folder")
+    raise InputError(f"{prepared.folder}: holds another study, {prepared.study.name}; choose another folder")
 
 
-def _move(beside: Path, out: Path) -> None:
+def _source_if_whole(prepared: PreparedStudy, name: str) -> Mapping[str, list[int]]:
+    case = prepared.case(name)
+    case.check()
+    return case.source
+
+
+def _move(beside: Path, out: Path, left_out: Iterable[str]) -> None:
     if not out.exists() or not any(out.iterdir()):
         os.replace(beside, out)
+        remove(out / LOCK)
         return
+    for name in left_out:
+        remove(case_folder(out, name))
     for folder in sorted((beside / "cases").glob("[!.]*")):
-        place = case_folder(out, folder.name)
-        shutil.rmtree(place, ignore_errors=True)
-        os.replace(folder, place)
-    shutil.rmtree(beside)
+        put_folder(folder, case_folder(out, folder.name))
+    os.replace(beside / "study.json", out / "study.json")
+    remove(beside)

@@ -1,12 +1,12 @@
 """Which cases are for training, validation and testing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from passion.errors import InputError
+from passion.errors import InputError, note
 from passion.files import replacing
 
 PARTS = ("train", "val", "test")
@@ -165,8 +165,13 @@ def write_split(path: Path, split: Split) -> None:
         pd.DataFrame(rows, columns=["case", "part"]).to_csv(beside, index=False)
 
 
-def read_split(path: Path, cases: Sequence[str]) -> Split:
+def read_split(path: Path, cases: Sequence[str], left_out: Collection[str] = ()) -> Split:
     """Read what `write_split` wrote.
+
+    Args:
+        path: of the file.
+        cases: names that the study has.
+        left_out: names of cases that were left out of it, which are passed over.
 
     Raises:
         InputError: unreadable, wrong columns or parts, or names that are not cases'.
@@ -175,10 +180,12 @@ def read_split(path: Path, cases: Sequence[str]) -> Split:
     wrong = sorted(set(table["part"]) - set(PARTS))
     if wrong:
         raise InputError(f"{path}: part {wrong[0]!r} is none of {', '.join(PARTS)}")
-    names = match_names(table["case"].tolist(), cases, path)
-    return {
-        part: tuple(name for name, here in zip(names, table["part"], strict=True) if here == part) for part in PARTS
-    }
+    names = match_names(table["case"].tolist(), [*cases, *left_out], path)
+    passed_over = [name for name in names if name in left_out]
+    if passed_over:
+        note(f"{path}: passes over {', '.join(passed_over)}, which the prepared study was made without")
+    kept = [(name, part) for name, part in zip(names, table["part"], strict=True) if name not in left_out]
+    return {part: tuple(name for name, here in kept if here == part) for part in PARTS}
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -191,11 +198,14 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         with path.open(encoding="utf-8") as file:
             header = file.readline()
         mark = max(",;\t", key=header.count)
-        table = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False).fillna("")
         table.columns = table.columns.str.strip()
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be read as CSV ({reason})") from error
+        raise InputError(f"{path}: cannot be read as CSV ({reason}); repair the file") from error
+    # pandas takes what is too much in every row for the rows' names.
+    if not isinstance(table.index, pd.RangeIndex):
+        raise InputError(f"{path}: its rows have more cells than there are columns; correct the first line")
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise InputError(f"{path}: has no column {missing[0]!r}; its columns are {', '.join(table.columns)}")

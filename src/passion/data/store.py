@@ -1,7 +1,7 @@
 """The prepared study on disk: one array and one box for each case and modality.
 
-    PREPARED/study.json
-    PREPARED/cases/NAME/case.json       grids, boxes, what the source files were
+    PREPARED/study.json                 what the cases share, and which were left out because their files are broken
+    PREPARED/cases/NAME/case.json       grids, boxes, what the source files were, size and SHA-256 of each array
     PREPARED/cases/NAME/MODALITY.npy    float32, cropped to the modality's own foreground
     PREPARED/cases/NAME/target.npy      uint8 class indices, cropped to what is not background
     PREPARED/cases/NAME/reference.npy   the same, whole, on the label file's own grid, where that is another
@@ -9,10 +9,9 @@
 An absent modality has no file, so nothing of it can leak.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passion.data.resampling import Grid, resample_labels
+from passion.data.stored import StoredArray, store
 from passion.data.study import Study
-from passion.errors import InputError
+from passion.errors import InputError, attempt_all
 from passion.files import replacing_folder, write_json
+from passion.parallel import attempt_each
+from passion.reading import read_json
 
-FORMAT = 3
+FORMAT = 4
+READABLE = (3, 4)
+"""Formats that can be read; 3 has no digests."""
+
 TARGET = "target"
 REFERENCE = "reference"
 
@@ -98,6 +103,7 @@ class PreparedCase:
         boxes: foreground of each modality that is there.
         target_box: box of what is not background; None without a target.
         source: size and time of change of the files that it was made from.
+        stored: every array by name, with its digest.
     """
 
     folder: Path
@@ -107,6 +113,23 @@ class PreparedCase:
     boxes: Mapping[str, Box]
     target_box: Box | None
     source: Mapping[str, list[int]]
+    stored: Mapping[str, StoredArray]
+
+    def check_sizes(self) -> None:
+        """Compare the sizes of all arrays; quick.
+
+        Raises:
+            InputError: naming every array that is missing or of another size, a line each.
+        """
+        attempt_all(array.check_size for array in self.stored.values())
+
+    def check(self) -> None:
+        """Compare all arrays with what was written.
+
+        Raises:
+            InputError: naming every array that is missing or damaged, a line each.
+        """
+        attempt_all(array.check for array in self.stored.values())
 
     def box(self, modalities: Sequence[str]) -> Box:
         """The case's box in a run in which it has `modalities`: the union of their boxes."""
@@ -138,7 +161,7 @@ class PreparedCase:
             InputError: the case has no target.
         """
         if self.resampled and self.target_box is not None:
-            return np.asarray(np.load(self.folder / f"{REFERENCE}.npy"))
+            return np.asarray(self.stored[REFERENCE].open(self.own_grid.shape))
         return self.read_target(Box.whole(self.grid.shape))
 
     def to_own_grid(self, labels: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
@@ -146,8 +169,9 @@ class PreparedCase:
         return put_back(labels, box, self.grid, self.own_grid)
 
     def _read(self, name: str, box: Box, window: Box, dtype: Any) -> NDArray[Any]:
+        array = self.stored[name].open(box.shape)
         out = np.zeros(window.shape, dtype=dtype)
-        copy_overlap(np.load(self.folder / f"{name}.npy", mmap_mode="r"), box, out, window)
+        copy_overlap(array, box, out, window)
         return out
 
 
@@ -157,6 +181,8 @@ class PreparedStudy:
 
     folder: Path
     study: Study
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Why, by the names of the cases whose files are broken."""
 
     @classmethod
     def open(cls, folder: Path) -> "PreparedStudy":
@@ -165,18 +191,36 @@ class PreparedStudy:
         Raises:
             InputError: there is none, or another version wrote it.
         """
+        path, remedy = folder / "study.json", f"run `passion prepare RAW {folder}`"
+        if not path.is_file():
+            raise InputError(f"{folder}: is not a prepared study; {remedy}")
+        content = read_json(path, remedy)
+        found = content.get("format") if isinstance(content, dict) else None
+        if found not in READABLE:
+            raise InputError(f"{folder}: has format {found!r:.20}, expected {FORMAT}; prepare it again")
         try:
-            content = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{folder}: is not a prepared study; run `passion prepare RAW {folder}`") from error
-        if content.get("format") != FORMAT:
-            raise InputError(f"{folder}: has format {content.get('format')}, expected {FORMAT}; prepare it again")
-        return cls(folder, Study.from_dict(content["study"]))
+            study = Study.from_dict(content.get("study"))
+        except InputError as error:
+            raise InputError(f"{path}: does not describe a study ({error}); {remedy}") from error
+        return cls(folder, study, content.get("left_out", {}))
 
     @cached_property
     def cases(self) -> tuple[str, ...]:
         """Names of the cases, sorted."""
         return tuple(sorted(path.parent.name for path in self.folder.glob("cases/[!.]*/case.json")))
+
+    def check_sizes(self, names: Sequence[str]) -> None:
+        """Compare the sizes of the arrays of cases.
+
+        Raises:
+            InputError: as `PreparedCase.check_sizes`.
+        """
+        attempt_all(partial(lambda name: self.case(name).check_sizes(), name) for name in names)
+
+    def check(self, names: Sequence[str]) -> dict[str, str]:
+        """Compare the arrays of cases with what was written, and say what is wrong, by the names of damaged ones."""
+        outcomes = attempt_each(lambda name: self.case(name).check(), names, 0, "Checking")
+        return {name: str(one) for name, one in zip(names, outcomes, strict=True) if isinstance(one, InputError)}
 
     def case(self, name: str) -> PreparedCase:
         """One case.
@@ -185,21 +229,29 @@ class PreparedStudy:
             InputError: there is no such case.
         """
         folder = case_folder(self.folder, name)
+        path, remedy = folder / "case.json", "prepare it or take it off the list"
+        if not path.is_file():
+            raise InputError(f"{self.folder}: has no case {name!r}; {remedy}")
+        content = read_json(path, remedy)
         try:
-            content = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{self.folder}: has no case {name!r}; prepare it or take it off the list") from error
-        boxes = {key: Box(*map(tuple, value)) for key, value in content["boxes"].items()}
-        own = _grid_from(content["own_grid"])
-        return PreparedCase(
-            folder=folder,
-            name=name,
-            grid=_grid_from(content["grid"]) if content["grid"] else own,
-            own_grid=own,
-            boxes={key: box for key, box in boxes.items() if key != TARGET},
-            target_box=boxes.get(TARGET),
-            source=content["source"],
-        )
+            return _case_from(folder, name, content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: does not describe a case ({error!r:.80}); {remedy}") from error
+
+
+def _case_from(folder: Path, name: str, content: Mapping[str, Any]) -> PreparedCase:
+    own = _grid_from(content["own_grid"])
+    grid = _grid_from(content["grid"]) if content["grid"] else own
+    boxes = {key: Box(*map(tuple, value)) for key, value in content["boxes"].items()}
+    for box in boxes.values():
+        if not all(0 <= start <= stop <= end for start, stop, end in zip(box.start, box.stop, grid.shape, strict=True)):
+            raise ValueError(f"{box} is not inside of {grid.shape}")
+    digests = content.get("arrays", {name: {"size": None, "sha256": None} for name in (*boxes, REFERENCE)})
+    if not set(boxes) <= set(digests):
+        raise ValueError("an array has no digest")
+    stored = {key: StoredArray(folder / f"{key}.npy", **digest) for key, digest in digests.items()}
+    images = {key: box for key, box in boxes.items() if key != TARGET}
+    return PreparedCase(folder, name, grid, own, images, boxes.get(TARGET), content["source"], stored)
 
 
 def case_folder(root: Path, name: str) -> Path:
@@ -207,9 +259,9 @@ def case_folder(root: Path, name: str) -> Path:
     return root / "cases" / name
 
 
-def write_study(root: Path, study: Study) -> None:
-    """Write what the cases share."""
-    write_json(root / "study.json", {"format": FORMAT, "study": study.to_dict()})
+def write_study(root: Path, study: Study, left_out: Mapping[str, str]) -> None:
+    """Write what the cases share, and why which of them were left out."""
+    write_json(root / "study.json", {"format": FORMAT, "study": study.to_dict(), "left_out": left_out})
 
 
 def _grid_from(content: Mapping[str, Any]) -> Grid:
@@ -241,11 +293,11 @@ def write_case(
         source: see `PreparedCase`.
     """
     with replacing_folder(case_folder(root, name)) as folder:
-        for key, (array, _) in arrays.items():
-            np.save(folder / f"{key}.npy", np.ascontiguousarray(array))
+        written = {key: array for key, (array, _) in arrays.items()}
         if reference is not None and grid is not own_grid:
-            np.save(folder / f"{REFERENCE}.npy", reference)
+            written[REFERENCE] = reference
         content = {
+            "arrays": {key: store(folder / f"{key}.npy", array) for key, array in written.items()},
             "own_grid": _grid_content(own_grid),
             "grid": None if grid is own_grid else _grid_content(grid),
             "boxes": {key: [box.start, box.stop] for key, (_, box) in arrays.items()},

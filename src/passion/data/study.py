@@ -1,6 +1,5 @@
 """What a study is: its modalities, classes and regions; and what a case is: files on disk."""
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passion.errors import InputError
+from passion.files import write_json
+from passion.reading import read_json
+from passion.typed import build
+
+RUN_STUDY = "study.json"
+"""Where a run folder says what it was trained on."""
+
+RUN_FORMAT = 2
+"""Of run folders; raised when an older version could no longer read them."""
+
+MODEL_CARD = "card.json"
+"""What says in the folder of an exported model what it is."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,7 @@ class Study:
         resample: modalities whose grid a case's files are brought to, in order of preference; none: the files of a
             case must share a grid.
         orientation: sides that the voxel axes of every case are turned to run to, such as LPS; None keeps a case's own.
+        phantom: whether the cases are phantoms, and so nobody's.
     """
 
     name: str
@@ -52,6 +64,7 @@ class Study:
     spacing_mm: tuple[float | None, ...] = (None, None, None)
     resample: tuple[str, ...] = ()
     orientation: str | None = None
+    phantom: bool = False
 
     @property
     def codes(self) -> NDArray[np.int64]:
@@ -93,24 +106,32 @@ class Study:
     def from_dict(cls, value: Mapping[str, Any]) -> "Study":
         """The study that `to_dict` wrote.
 
+        Raises:
+            InputError: something in it does not fit; no file is named.
+
         >>> from passion.data.sources.brats import BRATS2020
         >>> Study.from_dict(BRATS2020.to_dict()) == BRATS2020
         True
         """
-        regions = {
-            name: Region(tuple(region["classes"]), region["minimum_mm3"], region["averaged"])
-            for name, region in value["regions"].items()
-        }
-        return cls(
-            name=value["name"],
-            modalities=tuple(value["modalities"]),
-            classes=dict(value["classes"]),
-            regions=regions,
-            spatial_dims=value["spatial_dims"],
-            spacing_mm=tuple(value["spacing_mm"]),
-            resample=tuple(value.get("resample", ())),
-            orientation=value.get("orientation"),
-        )
+        study = build(cls, value)
+        _check(study)
+        return study
+
+
+def _check(study: Study) -> None:
+    background, *codes = study.classes.values() if study.classes else [-1]
+    foreground = list(study.classes)[1:]
+    if not study.modalities or len(set(study.modalities)) < len(study.modalities):
+        raise InputError(f"modalities is {list(study.modalities)}, expected names that differ")
+    if background != 0 or not 0 < len(set(codes)) == len(codes) < 256 or not 0 < min(codes) <= max(codes) < 2**31:
+        raise InputError(f"classes is {study.classes}, expected a background of code 0 first, and codes that differ")
+    for name, region in study.regions.items():
+        if not region.classes or not set(region.classes) <= set(foreground):
+            raise InputError(f"regions.{name} is made of {list(region.classes)}, expected some of {foreground}")
+    if not set(study.resample) <= set(study.modalities):
+        raise InputError(f"resample is {list(study.resample)}, expected some of {list(study.modalities)}")
+    if study.spatial_dims not in (2, 3) or len(study.spacing_mm) != 3:
+        raise InputError("spatial_dims has to be 2 or 3, and spacing_mm three numbers or null")
 
 
 @dataclass(frozen=True)
@@ -154,13 +175,32 @@ class Case:
         return files if self.target is None else {**files, "target": self.target}
 
 
+def write_run_study(run: Path, study: Study) -> None:
+    """Write what `read_run_study` reads."""
+    write_json(run / RUN_STUDY, {"format": RUN_FORMAT, **study.to_dict()})
+
+
 def read_run_study(run: Path) -> Study:
-    """The study that a run folder says it was trained on.
+    """The study that a run folder, or the card of an exported model, says it was trained on.
 
     Raises:
-        InputError: `run` is not a run folder.
+        InputError: `run` is neither, or a later version wrote it.
     """
+    path, remedy = run / RUN_STUDY, "give one that `passion train` or `passion export` has written"
+    if (run / MODEL_CARD).exists():
+        path = run / MODEL_CARD
+    elif not path.is_file():
+        raise InputError(f"{run}: is not a run folder, {RUN_STUDY} is missing, nor an exported model; {remedy}")
+    content = read_json(path, remedy)
+    if path.name == MODEL_CARD:
+        content = content.get("study") if isinstance(content, dict) else None
+    # Runs of the first format do not say so.
+    found = content.pop("format", 1) if isinstance(content, dict) else 1
+    if found not in range(1, RUN_FORMAT + 1):
+        raise InputError(
+            f"{run}: has format {found!r:.20}, and this version reads up to {RUN_FORMAT}; use the version that wrote it"
+        )
     try:
-        return Study.from_dict(json.loads((run / "study.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{run}: is not a run folder; give one that `passion train` has written") from error
+        return Study.from_dict(content)
+    except InputError as error:
+        raise InputError(f"{path}: does not describe a study ({error}); {remedy}") from error

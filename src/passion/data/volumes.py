@@ -1,22 +1,19 @@
 """Reading NIfTI files, with every reason for which one can be refused."""
 
-import gzip
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from passion.data.headers import doubts, is_usable
+from passion.data.headers import doubts
+from passion.data.nifti import open_nifti
 from passion.data.resampling import Grid
 from passion.data.study import Case, Channel, Study
-from passion.errors import InputError
+from passion.errors import InputError, attempt_all
 
 
 @dataclass(frozen=True)
@@ -51,14 +48,11 @@ def read_volume(path: Path) -> Volume:
     Raises:
         InputError: missing, unreadable or corrupt, not 3D, or with voxels that are not finite or nowhere.
     """
-    with reading(path):
-        image = nibabel.load(path)
-        voxels = np.asarray(image.dataobj, dtype=np.float32)
-    while voxels.ndim > 3 and voxels.shape[-1] == 1:
-        voxels = voxels[..., 0]
-    if voxels.ndim != 3:
-        raise InputError(f"{path}: has shape {voxels.shape}, expected a 3D volume; split it into one file a modality")
-    return _usable(Volume(path, voxels, np.asarray(image.affine, dtype=np.float64), doubts(image)))
+    with open_nifti(path) as file:
+        if len(file.shape) < 3 or any(extent != 1 for extent in file.shape[3:]):
+            raise InputError(f"{path}: has shape {file.shape}, expected a 3D volume; split it into one file a modality")
+        voxels = file.read().reshape(file.shape[:3], order="F")
+        return _finite(Volume(path, voxels, file.affine, doubts(file.header)))
 
 
 def read_channel(channel: Channel) -> Volume:
@@ -68,34 +62,16 @@ def read_channel(channel: Channel) -> Volume:
         InputError: missing, unreadable or corrupt, not of `channel.count` volumes, or with voxels that are not finite
             or nowhere.
     """
-    path = channel.path
-    with reading(path):
-        image = nibabel.load(path)
-    if len(image.shape) != 4 or image.shape[3] != channel.count:
-        raise InputError(
-            f"{path}: has shape {image.shape}, expected {channel.count} volumes along a fourth axis, one a modality; "
-            "repair the file or the list of modalities"
-        )
-    with reading(path):
-        voxels = np.asarray(image.dataobj[..., channel.index], dtype=np.float32)
-    return _usable(Volume(path, voxels, np.asarray(image.affine, dtype=np.float64), doubts(image)))
+    with open_nifti(channel.path) as file:
+        if len(file.shape) != 4 or file.shape[3] != channel.count:
+            raise InputError(
+                f"{channel.path}: has shape {file.shape}, expected {channel.count} volumes along a fourth axis, one a "
+                "modality; repair the file or the list of modalities"
+            )
+        return _finite(Volume(channel.path, file.read_last(channel.index), file.affine, doubts(file.header)))
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Say in one line why a file cannot be read."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    try:
-        yield
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as NIfTI ({reason}); get the file again") from error
-
-
-def _usable(volume: Volume) -> Volume:
-    if not is_usable(volume.affine):
-        raise InputError(f"{volume.path}: its affine puts all voxels into one plane or nowhere; repair the header")
+def _finite(volume: Volume) -> Volume:
     count = int((~np.isfinite(volume.voxels)).sum())
     if count:
         raise InputError(f"{volume.path}: {count} voxels are NaN or infinite; repair the file or remove it")
@@ -106,7 +82,7 @@ def read_image(image: Path | Channel) -> Volume:
     """Read a modality.
 
     Raises:
-        InputError: as `read_volume` or `read_channel`, or a constant volume.
+        InputError: as `read_volume` or `read_channel`, or a volume that is constant where it is not 0.
     """
     if isinstance(image, Channel):
         volume, which = read_channel(image), f" of volume {image.index} (from 0)"
@@ -114,8 +90,11 @@ def read_image(image: Path | Channel) -> Volume:
     else:
         volume, which = read_volume(image), ""
         remedy = "remove the file, so that the modality counts as absent"
-    if volume.voxels.min(initial=np.inf) == volume.voxels.max(initial=-np.inf):
-        raise InputError(f"{volume.path}: every voxel{which} is {volume.voxels.flat[0]:g}; {remedy}")
+    least, most = volume.voxels.min(), volume.voxels.max()
+    two_values = 0 in (least, most) and ((volume.voxels == least) | (volume.voxels == most)).all()
+    if least == most or two_values:
+        values = " or ".join(f"{value:g}" for value in sorted({float(least), float(most)}))
+        raise InputError(f"{volume.path}: every voxel{which} is {values}; {remedy}")
     return volume
 
 
@@ -133,10 +112,14 @@ def read_labels(path: Path, study: Study) -> tuple[Volume, NDArray[np.uint8]]:
         labels[here] = index
         known |= here
     if not known.all():
-        wrong = np.unique(volume.voxels[~known])[0]
+        unknown = np.unique(volume.voxels[~known])
+        fractions = unknown[unknown % 1 != 0]
+        if len(fractions):
+            raise InputError(f"{path}: label {fractions[0]:g} is no whole number; get labels that are not interpolated")
+        wrong = unknown[0]
         codes = ", ".join(str(code) for code in study.codes)
         raise InputError(
-            f"{path}: label {wrong:g} is not one of {study.name}'s ({codes}); recode the file, or "
+            f"{path}: label {wrong:.9g} is not one of {study.name}'s ({codes}); recode the file, or "
             "convert the study to a manifest and add the label there"
         )
     return volume, labels
@@ -182,14 +165,18 @@ def read_case(case: Case, study: Study) -> CaseVolumes:
     """Read all files of a case.
 
     Raises:
-        InputError: a file that cannot be used, files that do not fit, or a case without a modality.
+        InputError: files that cannot be used, a line each, files that do not fit, or a case without a modality.
     """
     if not case.images:
         where = case.target.parent if case.target else case.name
         raise InputError(f"{where}: case {case.name} has no modality at all; add a file or remove the case")
-    images = {modality: read_image(path) for modality, path in case.images.items()}
+    reads: list[Callable[[], Any]] = [partial(read_image, image) for image in case.images.values()]
+    if case.target is not None:
+        reads.append(partial(read_labels, case.target, study))
+    found = attempt_all(reads)
+    images = dict(zip(case.images, found, strict=False))
     reference = images[study.reference(images)]
-    target, labels = read_labels(case.target, study) if case.target else (None, None)
+    target, labels = found[-1] if case.target else (None, None)
     if not study.resample:
         check_same_grid(images if target is None else {**images, "target": target})
     return CaseVolumes(images, reference, target, labels)

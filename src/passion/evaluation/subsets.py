@@ -1,31 +1,27 @@
 """Every test case through every subset of its modalities: a tidy table."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import EllipsisType
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from passion.data.store import Box
 from passion.data.study import Study
-from passion.data.whole_cases import WholeCase
+from passion.data.whole_cases import WholeCase, WholeCases
+from passion.evaluation.display import displayed
 from passion.evaluation.metrics import TOLERANCE_MM
+from passion.evaluation.scored import ScoredCases
 from passion.evaluation.scoring import RegionTruth, region_truth, score
-from passion.files import replacing
 from passion.inference import answerable, segment
 from passion.missingness import SLICE_MARK
 from passion.networks.contract import Segmenter, all_subsets
+from passion.parallel import track
 
 By = Literal["subject", "slice"]
 """What is scored as one: a subject's volume, or each of its slices, as the published 2D code does."""
-
-DISPLAYED = 3
-"""Cases whose middle slice is kept for the report."""
 
 
 def subset_name(subset: Sequence[bool] | NDArray[np.bool_] | Tensor, study: Study) -> str:
@@ -88,62 +84,31 @@ def predict_subsets(
     return {subset_name(subset, study): label for subset, label in zip(subsets, labels, strict=True)}
 
 
-def display_slices(whole: WholeCase, predictions: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.generic]]:
-    """The slice of the case's box with most foreground: images, reference and predictions, turned upright."""
-    case, box = whole.case, whole.box
-    reference = case.read_target(box)
-    most = int((reference > 0).sum(axis=(0, 1)).argmax())
-    here = (..., slice(most, most + 1))
-    window = Box((*box.start[:2], box.start[2] + most), (*box.stop[:2], box.start[2] + most + 1))
-
-    def turned(values: NDArray[np.generic]) -> NDArray[np.generic]:
-        # Voxels run to the left and to the back (LPS): transposed, rows run from front to back.
-        return np.ascontiguousarray(values[..., 0].T)
-
-    name = case.name
-    entries = {f"{name}/reference": turned(reference[here])}
-    for modality in case.boxes:
-        entries[f"{name}/image/{modality}"] = turned(case.read_image(modality, window))
-    for subset, labels in predictions.items():
-        entries[f"{name}/prediction/{subset}"] = turned(labels[here])
-    spacing_mm = case.grid.spacing_mm
-    entries[f"{name}/pixel_mm"] = np.array([spacing_mm[1], spacing_mm[0]])
-    return entries
-
-
 def evaluate(
     network: Segmenter,
-    cases: Iterable[WholeCase],
+    cases: WholeCases,
     study: Study,
     device: torch.device,
-    out: Path,
+    scored: ScoredCases,
     by: By = "subject",
     tolerance_mm: float = TOLERANCE_MM,
-) -> pd.DataFrame:
-    """Score all cases through all subsets and write `scores.csv` and `examples.npz`.
+) -> None:
+    """Score through all subsets the cases that are not scored yet.
 
     Args:
         network: in evaluation mode, on `device`.
         cases: to score.
         study: names and regions.
         device: to compute on.
-        out: folder of the two files.
+        scored: what is there already, and where the rest is put: rows of case, subset, region and what
+            `passion.evaluation.scoring.RegionScore` has.
         by: see `score_case`.
         tolerance_mm: see `score_case`.
-
-    Returns:
-        The scores: columns case, subset, region and those of `passion.evaluation.scoring.RegionScore`.
     """
-    rows: list[dict[str, object]] = []
-    examples: dict[str, NDArray[np.generic]] = {}
-    for number, whole in enumerate(cases):
-        predictions = predict_subsets(network, whole, study, device)
-        rows += score_case(whole, study, predictions, by, tolerance_mm)
-        if number < DISPLAYED:
-            examples |= display_slices(whole, predictions)
-    scores = pd.DataFrame(rows)
-    with replacing(out / "examples.npz") as beside:
-        np.savez_compressed(beside, **examples)  # type: ignore[arg-type]
-    with replacing(out / "scores.csv") as beside:
-        scores.to_csv(beside, index=False)
-    return scores
+    for number in track(range(len(cases)), len(cases), "Evaluating"):
+        name = cases.names[number]
+        if name not in scored:
+            whole = cases[number]
+            predictions = predict_subsets(network, whole, study, device)
+            rows = score_case(whole, study, predictions, by, tolerance_mm)
+            scored.add(name, rows, displayed(number, whole, predictions))

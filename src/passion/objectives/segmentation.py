@@ -43,7 +43,7 @@ def one_hot_target(target: Tensor, classes: int) -> Tensor:
 def segmentation_loss(probabilities: Tensor, target: Tensor) -> Tensor:
     """Dice loss plus weighted cross entropy, per sample.
 
-    Dice is 1 - (1/K) sum_k 2 <p_k, y_k> / (sum p_k + sum y_k + 1e-7), background included. Cross entropy is the
+    Dice is 1 - (1/K) sum_k 2 sum(p_k y_k) / (sum p_k + sum y_k + 1e-7), background included. Cross entropy is the
     mean over the voxels of -w_k log(clip(p_k, 0.005, 1)) at the true class k, with w_k = 1 - (share of class k in
     the sample's voxels).
 

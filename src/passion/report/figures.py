@@ -15,27 +15,21 @@ from numpy.typing import NDArray
 
 from passion.report.results import Run, subset_names
 from passion.report.tables import AVERAGE_COLUMN, AVERAGE_ROW, subset_table
+from passion.report.theme import FAINT, GRID, INK, LINK, MODALITY_COLOURS, PAPER, RUN_COLOURS, themed
 
-RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Okabe and Ito's palette, distinct for colour-blind eyes."""
 RUN_MARKERS = ("o", "D", "s", "^", "v", "P", "X")
-MODALITY_COLOURS = ("#332288", "#cc6677", "#117733", "#ddaa33", "#88ccee", "#aa4499", "#999933")
-"""After Tol's muted palette; the lines differ in their dashes too."""
 MODALITY_DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1.2, 1.2)))
-INK, FAINT, GRID = "#24292f", "#6e7781", "#e3e6ea"
 TEXT_SIZE = 10
 MOST_COLUMNS = 3
 
 
-def image_uri(figure: Figure, kind: str = "svg") -> str:
-    """`figure` as a data URI, the same at every call; "svg" for drawings, "png" where pixels dominate."""
-    buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+def image_uri(figure: Figure) -> str:
+    """`figure` as a data URI, an SVG that is the same at every call and goes with light and dark pages."""
+    buffer = io.StringIO()
     _settle(figure)
     with rc_context({"svg.hashsalt": "passion"}):
-        figure.savefig(buffer, format=kind, dpi=130, metadata=metadata)
-    mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
-    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        figure.savefig(buffer, format="svg", dpi=130, metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(themed(buffer.getvalue()).encode()).decode()}"
 
 
 def _settle(figure: Figure) -> None:
@@ -54,7 +48,7 @@ def cycled(values: Sequence[Any], index: int) -> Any:
 
 def panels(rows: int, columns: int, size: tuple[float, float], **share: Any) -> tuple[Figure, list[list[Axes]]]:
     """A white figure of `size` inches with a grid of plain axes."""
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    figure = Figure(figsize=size, layout="constrained", facecolor=PAPER)
     grid = figure.subplots(rows, columns, squeeze=False, **share)
     for axes in grid.flat:
         axes.spines[["top", "right"]].set_visible(False)
@@ -80,7 +74,8 @@ def curve_panels(count: int, **share: Any) -> tuple[Figure, list[Axes]]:
     return figure, flat[:count]
 
 
-def _legend(figure: Figure, handles: Sequence[Any]) -> None:
+def legend(figure: Figure, handles: Sequence[Any]) -> None:
+    """Above the axes, in one line where they are few."""
     figure.legend(
         handles=list(handles),
         loc="outside upper left",
@@ -139,7 +134,7 @@ def modality_curves(runs: Sequence[Run], quantity: str, label: str, level: float
         axes.set_title(run.name, fontsize=TEXT_SIZE + 1, color=INK, loc="left")
         if place % MOST_COLUMNS == 0:
             axes.set_ylabel(label, fontsize=TEXT_SIZE, color=INK)
-    _legend(figure, [Line2D([], [], label=name, **style) for name, style in styles.items()])
+    legend(figure, [Line2D([], [], label=name, **style) for name, style in styles.items()])
     return figure
 
 
@@ -161,7 +156,7 @@ def run_curves(runs: Sequence[Run], quantities: Mapping[str, str], part: str = "
             if part in curve:
                 axes.plot(curve.index, curve[part], color=cycled(RUN_COLOURS, index), linewidth=1.6)
         axes.set_title(quantities[name], fontsize=TEXT_SIZE + 1, color=INK, loc="left")
-    _legend(figure, _run_handles(runs, marked=False))
+    legend(figure, _run_handles(runs, marked=False))
     return figure
 
 
@@ -178,7 +173,7 @@ def dice_by_subset(runs: Sequence[Run]) -> Figure:
         sharey=True,
         width_ratios=[0.36 * len(study.modalities), *[2.1] * len(regions)],
     )
-    _dot_matrix(dots, names, study.modalities)
+    dot_matrix(dots, names, study.modalities)
     tables = [subset_table(run.scores, study) for run in runs]
     for axes, region in zip(columns, regions, strict=True):
         _dumbbells(axes, np.array([table[region] for table in tables]), np.array(rows))
@@ -187,7 +182,7 @@ def dice_by_subset(runs: Sequence[Run]) -> Figure:
         axes.set_xlabel("Dice [%]", fontsize=TEXT_SIZE, color=INK)
     dots.set_yticks(rows)
     dots.set_ylim(len(names), -0.7)
-    _legend(figure, _run_handles(runs, marked=True))
+    legend(figure, _run_handles(runs, marked=True))
     return figure
 
 
@@ -195,7 +190,7 @@ def _dumbbells(axes: Axes, values: NDArray[np.float64], rows: NDArray[np.float64
     """Marks at `values` (runs, rows), joined along each row."""
     known = np.isfinite(values).any(axis=0)
     least, most = np.nanmin(values[:, known], axis=0), np.nanmax(values[:, known], axis=0)
-    axes.hlines(rows[known], least, most, color="#c3c8ce", lw=2)
+    axes.hlines(rows[known], least, most, color=LINK, lw=2)
     for index, row in enumerate(values):
         colour, marker = cycled(RUN_COLOURS, index), cycled(RUN_MARKERS, index)
         axes.plot(row, rows, marker, color=colour, markersize=6, alpha=0.9)
@@ -205,8 +200,8 @@ def _dumbbells(axes: Axes, values: NDArray[np.float64], rows: NDArray[np.float64
     axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
-def _dot_matrix(axes: Axes, names: Sequence[str], modalities: Sequence[str]) -> None:
-    """Which modalities each subset has, as the paper's filled and empty dots."""
+def dot_matrix(axes: Axes, names: Sequence[str], modalities: Sequence[str]) -> None:
+    """Which modalities each subset has, as the paper's filled and empty dots; the last name is written out."""
     for column, modality in enumerate(modalities):
         for row, name in enumerate(names[:-1]):
             inside = modality in name.split("+")
@@ -246,5 +241,5 @@ def missing_rates(runs: Sequence[Run]) -> Figure:
     axes.set_ylabel("Missing in training [%]", fontsize=TEXT_SIZE, color=INK)
     axes.grid(visible=False, axis="x")
     if len(groups) > 1:
-        _legend(figure, axes.get_legend_handles_labels()[0])
+        legend(figure, axes.get_legend_handles_labels()[0])
     return figure

@@ -10,11 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from passion.report.figures import FAINT, INK, TEXT_SIZE, cycled
+from passion.report.figures import TEXT_SIZE, cycled
 from passion.report.results import Example, Run, subset_names
+from passion.report.theme import CLASS_COLOURS, FAINT, INK, PAPER
 
-CLASS_COLOURS = ("#e34a33", "#4db6e8", "#ffe14d", "#c994e0", "#66c2a5", "#fdae61")
-"""Told apart over grey images, by colour-blind eyes too."""
 MOST_SUBSETS = 5
 OPACITY = 0.6
 MARGIN_PIXELS = 4
@@ -68,7 +67,7 @@ def mask_figure(runs: Sequence[Run], case: str) -> Figure:
     figure = Figure(
         figsize=(cell * len(subsets) + 0.5, (rise + 0.24) * len(rows) + 0.9),
         layout="constrained",
-        facecolor="white",
+        facecolor=PAPER,
     )
     grid = figure.subplots(len(rows), len(subsets), squeeze=False)
     rates = runs[0].missing_rates

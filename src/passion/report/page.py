@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from passion.errors import InputError
 from passion.files import write_text
 from passion.report.comparison import cautions, read_runs
 from passion.report.results import Run
 from passion.report.statistics import subset_frequencies
 from passion.report.tables import METRICS, common_metrics
+from passion.report.templates import check_extras, render
 from passion.report.views import by_subset, differences, overview
 
 if TYPE_CHECKING:
@@ -70,19 +69,10 @@ def write_report(runs: Sequence[Path], out: Path, notes: Sequence[str] = (), *, 
         InputError: no run, runs of different studies, a file that is missing or does not fit, or no
             matplotlib or jinja2.
     """
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401 -- says early that the figures cannot be drawn
-    except ImportError as error:
-        raise InputError("report: needs matplotlib and jinja2; pip install 'passion[report]'") from error
+    check_extras()
     read = read_runs(runs, evaluation)
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    here = files("passion.report")
-    template = environment.from_string(here.joinpath("page.html").read_text(encoding="utf-8"))
-    style = here.joinpath("page.css").read_text(encoding="utf-8")
-    page = template.render(style=style, notes=[*notes, *cautions(read)], evaluation=evaluation, **_content(read))
+    notes = [*notes, *cautions(read)]
+    page = render("page.html", notes=notes, evaluation=evaluation, **_content(read))
     write_text(Path(out), page)
 
 
@@ -122,25 +112,22 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
     ]
     cases = masks.shared_cases(runs)[:MOST_CASES]
     return {
-        "dice_figure": _figure_view(
+        "dice_figure": figure_view(
             figures.dice_by_subset(runs),
             f"Mean Dice in percent of {names} for every subset of modalities.",
             DICE_CAPTION,
         ),
-        "balance": [
-            _figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in balance if figure
-        ],
-        "losses": [_figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in losses if figure],
+        "balance": [figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in balance if figure],
+        "losses": [figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in losses if figure],
         "masks": [
-            _figure_view(
+            figure_view(
                 masks.mask_figure(runs, case),
                 f"A slice of case {case}: image, reference and the masks of {names} from growing subsets.",
                 f"Case {case}.",
-                "png",
             )
             for case in cases
         ],
-        "rates_figure": _figure_view(
+        "rates_figure": figure_view(
             figures.missing_rates(runs),
             f"Bars of the share of training cases that lack each modality, for {names}.",
             "Share of the training cases in which each modality is missing.",
@@ -148,11 +135,12 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _figure_view(figure: "Figure", alt: str, caption: str, kind: str = "svg") -> FigureView:
+def figure_view(figure: "Figure", alt: str, caption: str) -> FigureView:
+    """As the template shows it."""
     from passion.report.figures import image_uri
 
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return FigureView(image_uri(figure, kind), alt, caption, width, height)
+    return FigureView(image_uri(figure), alt, caption, width, height)
 
 
 def _facts(run: Run) -> dict[str, Any]:

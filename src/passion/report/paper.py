@@ -20,22 +20,21 @@ exactly one mask is empty. Its Dice is printed in %."""
 def paper_table(number: Literal[1, 2, 3]) -> pd.DataFrame:
     """The paper's Table `number`, a row for each printed number.
 
-    Returns:
-        Columns
+    Its columns:
 
-        - table: `number`;
-        - dataset: BraTS2020 or MyoPS2020;
-        - setting: PDT, perfect data; otherwise in Table 1 the order of the small, medium and large rate, such as
-          (s,m,l), in Table 2 the rates, in Table 3 IDT;
-        - rates: missing rate of each modality, as `passion draw-missing --rates` takes them;
-        - network: as `--network.name` calls it;
-        - method: Baseline, +ModDrop, +PMR or +PASSION; in Table 2 the components that are added to the baseline,
-          +pixel+semantic+delta being PASSION without beta;
-        - subset: modalities joined by `+`, or `average`;
-        - region: WT, TC, ET; LVB, RVB, MYO; or `average`;
-        - metric: `dice`, in %, or `hd`, in mm (see `COLUMN_OF`);
-        - value: as printed;
-        - scanned, note: see the module; empty nearly everywhere.
+    - table: `number`;
+    - dataset: BraTS2020 or MyoPS2020;
+    - setting: PDT, perfect data; otherwise in Table 1 the order of the small, medium and large rate, such as
+      (s,m,l), in Table 2 the rates, in Table 3 IDT;
+    - rates: missing rate of each modality, as `passion draw-missing --rates` takes them;
+    - network: as `--network.name` calls it;
+    - method: Baseline, +ModDrop, +PMR or +PASSION; in Table 2 the components that are added to the baseline,
+      +pixel+semantic+delta being PASSION without beta;
+    - subset: modalities joined by `+`, or `average`;
+    - region: WT, TC, ET; LVB, RVB, MYO; or `average`;
+    - metric: `dice`, in %, or `hd`, in mm (see `COLUMN_OF`);
+    - value: as printed;
+    - scanned, note: see the module; empty nearly everywhere.
 
     Source: Shi et al., "PASSION: Towards Effective Incomplete Multi-Modal Medical Image Segmentation with Imbalanced
     Missing Rates", ACM MM 2024.

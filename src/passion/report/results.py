@@ -1,6 +1,5 @@
 """A run folder, read back: what was trained, how it went, and how it scored."""
 
-import json
 import pickle
 import re
 import zipfile
@@ -13,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
-from passion.data.study import Study
+from passion import reading
+from passion.data.study import Study, read_run_study
 from passion.errors import InputError
 
 SCORES = ("dice", "hd95_pooled", "hd95", "hd95_reference")
@@ -24,7 +23,9 @@ SCORES = ("dice", "hd95_pooled", "hd95", "hd95_reference")
 MORE_SCORES = ("surface_dice", "lesion_dice")
 """Columns that evaluations of earlier versions lack; in [0, 1]."""
 
-EXAMPLE_KEY = re.compile(r"(?P<case>.+)/(?P<kind>image|prediction|reference|pixel_mm)(/(?P<part>[^/]+))?")
+ARRAY_KEY = re.compile(r"(?P<case>.+)/(?P<kind>image|prediction|reference|pixel_mm|spacing_mm)(/(?P<part>[^/]+))?")
+Kinds = dict[str, dict[str, NDArray[Any]]]
+"""Arrays of one case by kind and, for images and predictions, by modality and subset."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +110,16 @@ def read_run(folder: Path, evaluation: str = "test-last") -> Run:
     scored = folder / "evaluation" / evaluation
     if not (folder / "config.yaml").is_file():
         raise InputError(f"{folder}: not a run folder, config.yaml is missing; {train}")
-    study = _study(folder / "study.json", train)
+    study = read_run_study(folder)
     return Run(
         name=folder.resolve().name,
         study=study,
         config=_config(folder / "config.yaml", train),
-        versions=_json(folder / "versions.json", train),
+        versions=read_json(folder / "versions.json", train),
         presence=_presence(folder / "presence.csv", study, train),
         history=_table(folder / "history.csv", ("quantity", "part"), ("epoch", "value"), train),
-        scores=_scores(scored / "scores.csv", study, f"run `passion evaluate {folder}` first", again),
-        settings=_json(scored / "settings.json", again),
+        scores=read_scores(scored / "scores.csv", study, f"run `passion evaluate {folder}` first", again),
+        settings=read_json(scored / "settings.json", again),
         evaluation=scored,
     )
 
@@ -146,32 +147,20 @@ def _text(path: Path, remedy: str) -> str:
         raise _unfit(path, f"not a text file ({error.reason})", remedy) from error
 
 
-def _json(path: Path, remedy: str) -> dict[str, Any]:
-    try:
-        value = json.loads(_text(path, remedy))
-    except json.JSONDecodeError as error:
-        raise _unfit(path, f"not JSON ({error})", remedy) from error
-    if not isinstance(value, dict):
-        raise _unfit(path, f"holds a {type(value).__name__}, not names with values", remedy)
-    return value
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """What a JSON file says; `remedy` is what to do where it cannot be read, for the InputError that is raised then."""
+    _text(path, remedy)
+    return _names_with_values(reading.read_json(path, remedy), path, remedy)
 
 
 def _config(path: Path, remedy: str) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(_text(path, remedy))
-    except yaml.YAMLError as error:
-        raise _unfit(path, f"not YAML ({error})", remedy) from error
+    return _names_with_values(reading.read_yaml(path, remedy), path, remedy)
+
+
+def _names_with_values(value: Any, path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _unfit(path, f"holds a {type(value).__name__}, not names with values", remedy)
     return value
-
-
-def _study(path: Path, remedy: str) -> Study:
-    value = _json(path, remedy)
-    try:
-        return Study.from_dict(value)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _unfit(path, f"does not describe a study ({error!r})", remedy) from error
 
 
 def _table(
@@ -204,7 +193,18 @@ def _presence(path: Path, study: Study, remedy: str) -> pd.DataFrame:
     return table.astype(bool)
 
 
-def _scores(path: Path, study: Study, first: str, again: str) -> pd.DataFrame:
+def read_scores(path: Path, study: Study, first: str, again: str) -> pd.DataFrame:
+    """Rows of case, subset, region and the SCORES.
+
+    Args:
+        path: of `scores.csv`.
+        study: knows the subsets and regions.
+        first: what to do where the file is missing.
+        again: what to do where it does not fit.
+
+    Raises:
+        InputError: missing, unreadable, or with rows that are not the study's.
+    """
     if not path.is_file():
         raise InputError(f"{path} is missing; {first}")
     keys = ["case", "subset", "region"]
@@ -224,22 +224,8 @@ def _scores(path: Path, study: Study, first: str, again: str) -> pd.DataFrame:
 
 
 def _examples(path: Path) -> dict[str, Example]:
-    remedy = f"run `passion evaluate {path.parents[2]}` again"
-    found: dict[str, dict[str, dict[str, NDArray[Any]]]] = {}
-    try:
-        with np.load(path) as arrays:
-            for key in arrays.files:
-                match = EXAMPLE_KEY.fullmatch(key)
-                if match is None:
-                    raise _unfit(path, f"has an unknown entry {key!r}", remedy)
-                kinds = found.setdefault(match["case"], {})
-                kinds.setdefault(match["kind"], {})[match["part"] or ""] = arrays[key]
-    except (OSError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise _unfit(path, f"not a file of arrays ({error})", remedy) from error
     examples = {}
-    for case, kinds in found.items():
-        if not {"reference", "pixel_mm"} <= kinds.keys():
-            raise _unfit(path, f"case {case!r} lacks its reference or pixel_mm", remedy)
+    for case, kinds in read_arrays(path, "pixel_mm").items():
         height_mm, width_mm = (float(length) for length in kinds["pixel_mm"][""])
         examples[case] = Example(
             images=kinds.get("image", {}),
@@ -248,3 +234,27 @@ def _examples(path: Path) -> dict[str, Example]:
             pixel_mm=(height_mm, width_mm),
         )
     return examples
+
+
+def read_arrays(path: Path, size: str) -> dict[str, Kinds]:
+    """The arrays that an evaluation kept, by case; each has its reference and `size`, pixel_mm or spacing_mm.
+
+    Raises:
+        InputError: the file is damaged, or a case lacks its reference or its size.
+    """
+    remedy = f"run `passion evaluate {path.parents[2]}` again"
+    found: dict[str, Kinds] = {}
+    try:
+        with np.load(path) as arrays:
+            for key in arrays.files:
+                match = ARRAY_KEY.fullmatch(key)
+                if match is None:
+                    raise _unfit(path, f"has an unknown entry {key!r}", remedy)
+                kinds = found.setdefault(match["case"], {})
+                kinds.setdefault(match["kind"], {})[match["part"] or ""] = arrays[key]
+    except (OSError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        raise _unfit(path, f"not a file of arrays ({error})", remedy) from error
+    for case, kinds in found.items():
+        if not {"reference", size} <= kinds.keys():
+            raise _unfit(path, f"case {case!r} lacks its reference or {size}", remedy)
+    return found

@@ -32,17 +32,26 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table; `dots` says which modalities a subset has and is empty elsewhere."""
+    """A line of a table.
+
+    Args:
+        name: stands to the left.
+        cells: values.
+        dots: which modalities a subset has; empty elsewhere.
+        total: whether it sums up those above.
+        keys: what else stands to the left, before the name.
+    """
 
     name: str
     cells: Sequence[Cell]
     dots: Sequence[bool] = ()
     total: bool = False
+    keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class TableView:
-    """A table with two levels of columns, as the template shows it."""
+    """A table with two levels of columns, as the template shows it; `keys` are headings of the rows' keys."""
 
     caption: str
     corner: str
@@ -50,6 +59,7 @@ class TableView:
     rows: Sequence[Row]
     modalities: Sequence[str] = ()
     note: str = ""
+    keys: Sequence[str] = ()
 
 
 def overview(

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -30,8 +30,25 @@ class AtomicCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, beside)
 
 
+class Checkpoint(ModelCheckpoint):
+    """Lightning's, which would forget the best score where a run folder has been moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Bring the paths of the state, which are absolute, to where the folder is now."""
+        assert self.dirpath is not None
+        folder = Path(self.dirpath)
+
+        def moved(path: str) -> str:
+            return str(folder / Path(path).name) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        best = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        own = {"dirpath": self.dirpath, "best_k_models": best, **{name: moved(state_dict[name]) for name in paths}}
+        super().load_state_dict({**state_dict, **own})
+
+
 class History(Callback):
-    """Writes `history.csv` after each epoch, and the same numbers to TensorBoard.
+    """Writes `history.csv` after each epoch, and the same numbers to TensorBoard, before the epoch's checkpoint.
 
     Args:
         path: of the file; rows of earlier epochs are kept when a run is resumed.
@@ -42,12 +59,17 @@ class History(Callback):
         self.table = pd.DataFrame(columns=HISTORY_COLUMNS)
         self.started = 0.0
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read back what a resumed run has written, up to this epoch."""
-        self.started = time.monotonic()
-        if self.table.empty and trainer.current_epoch and self.path.exists():
-            table = pd.read_csv(self.path, keep_default_na=False)
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read back what a resumed run has written, up to this epoch; to TensorBoard it is written anew."""
+        if trainer.is_global_zero and trainer.current_epoch and self.path.exists():
+            table = pd.read_csv(self.path, keep_default_na=False, float_precision="round_trip")
             self.table = table[table["epoch"] < trainer.current_epoch]
+            for epoch in range(trainer.current_epoch):
+                self._log(trainer, epoch, self.table[self.table["epoch"] == epoch])
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self.started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's means; every process takes part in working them out."""
@@ -62,12 +84,16 @@ class History(Callback):
             self.table = rows if self.table.empty else pd.concat([self.table, rows], ignore_index=True)
             with replacing(self.path) as beside:
                 self.table.to_csv(beside, index=False)
-            metrics = {
-                f"{row.quantity}/{row.part}".rstrip("/"): float(row.value)  # type: ignore[arg-type]
-                for row in rows.itertuples()
-            }
-            for logger in trainer.loggers:
-                logger.log_metrics(metrics, step=trainer.current_epoch)
+            self._log(trainer, trainer.current_epoch, rows)
+
+    def _log(self, trainer: Trainer, epoch: int, rows: pd.DataFrame) -> None:
+        metrics = {
+            f"{row.quantity}/{row.part}".rstrip("/"): float(row.value)  # type: ignore[arg-type]
+            for row in rows.itertuples()
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=epoch)
+            logger.save()
 
 
 class ProgressBar(Callback):

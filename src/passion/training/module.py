@@ -73,7 +73,7 @@ class TrainingModule(LightningModule):
         """Make the mean over cases, subsets and averaged regions known to the checkpoints."""
         averaged = torch.tensor([region.averaged for region in self.study.regions.values()])
         mean = self.averages.mean("validation_dice")[averaged].mean()
-        self.log("validation_dice", mean.float(), sync_dist=False)
+        self.log("validation_dice", mean.float(), sync_dist=False, logger=False)
 
     def on_train_epoch_start(self) -> None:
         """Set the learning rate from the epoch alone, so that there is no schedule to restore."""

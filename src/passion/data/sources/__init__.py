@@ -1,7 +1,9 @@
 """One file a layout on disk; each yields a study and its cases."""
 
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from passion.data.sources.contract import Source, subfolders
@@ -11,6 +13,9 @@ from passion.plugins import discover
 
 SOURCES = discover(sys.modules[__name__], Source)  # type: ignore[type-abstract]
 """Layouts by name; they are tried in this order."""
+
+PHANTOM_RECORD = "phantom.json"
+"""What `passion phantom` leaves beside the cases that it writes."""
 
 
 def study_named(name: str) -> Study:
@@ -41,7 +46,10 @@ def read_study(root: Path, layout: str | None = None) -> tuple[Study, list[Case]
     for source in sources.values():
         found = source.read(root)
         if found is not None:
-            return found
+            study, cases = found
+            _check_names(cases, root)
+            folder = root if root.is_dir() else root.parent
+            return replace(study, phantom=(folder / PHANTOM_RECORD).is_file()), cases
     elsewhere = next((folder for folder in _nearby(root) if _may_hold(folder, sources.values())), None)
     if elsewhere is not None:
         raise InputError(f"{root}: holds no case itself, but {elsewhere} does; give that folder")
@@ -80,3 +88,10 @@ def _may_hold(folder: Path, sources: Iterable[type[Source]]) -> bool:
         return any(source.read(folder) is not None for source in sources)
     except InputError:
         return True
+
+
+def _check_names(cases: Iterable[Case], root: Path) -> None:
+    """Refuse names that no line and no UTF-8 file can hold: they go into tables, and into messages of one line."""
+    for case in cases:
+        if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in case.name):
+            raise InputError(f"{root}: case {case.name!a} cannot be called so; rename it, in characters of a line")

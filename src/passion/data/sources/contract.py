@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from glob import escape
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,9 @@ def find_nifti(folder: Path, stem: str) -> Path | None:
     Raises:
         InputError: both are there.
     """
-    found = [path for path in (folder / f"{stem}{extension}" for extension in EXTENSIONS) if path.is_file()]
+    named = [folder / f"{stem}{extension}" for extension in EXTENSIONS]
+    # A link that leads nowhere is a file that is broken, not a modality that is absent.
+    found = [path for path in named if path.is_file() or path.is_symlink()]
     check_one(found)
     return found[0] if found else None
 
@@ -52,7 +55,7 @@ def cases_in(folders: Iterable[Path], mark: str, suffixes: Mapping[str, str]) ->
     """
     cases = []
     for folder in folders:
-        if any(folder.glob(f"{folder.name}{mark}*.nii*")):
+        if any(folder.glob(f"{escape(folder.name)}{mark}*.nii*")):
             images = {name: find_nifti(folder, f"{folder.name}{mark}{suffix}") for name, suffix in suffixes.items()}
             there = {name: path for name, path in images.items() if path is not None}
             cases.append(Case(folder.name, there, find_nifti(folder, f"{folder.name}{mark}seg")))

@@ -21,6 +21,7 @@ from passion.data.sources.plan import EXTENSIONS, Piece, Plan, ending_of, with_e
 from passion.data.split import check_unique
 from passion.data.study import Case, Channel, Study
 from passion.errors import InputError
+from passion.reading import is_file
 
 
 class Decathlon(Source):
@@ -134,11 +135,11 @@ def _file(entry: object, root: Path) -> Path:
             f"{root / DATASET}: lists {entry!r:.80}, expected the path of a {' or '.join(EXTENSIONS)} file"
         )
     path = root / entry
-    if not path.is_file():
+    if not is_file(path):
         first = path.with_name(f"{_name(path)}_0000{ending_of(path)}")
         remedy = (
             f"{first.name} is there, as in nnU-Net 1; convert it with nnUNetv2_convert_old_nnUNet_dataset"
-            if first.is_file()
+            if is_file(first)
             else "get it, or take it off the list"
         )
         raise InputError(f"{root / DATASET}: lists {entry!r}, and there is no such file; {remedy}")

@@ -1,6 +1,5 @@
 """Studies that a file beside the images declares: reading that file, and checking what it says."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 
 from passion.data.study import Region, Study
 from passion.errors import InputError
+from passion.reading import read_json
 
 DATASET = "dataset.json"
 """What nnU-Net and the Medical Segmentation Decathlon declare a study in."""
@@ -42,11 +42,7 @@ def read_dataset(root: Path, key: str) -> dict[str, Any] | None:
     path = root / DATASET
     if not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error}); repair the file") from error
-    dataset = mapping_of(content, path, "the file")
+    dataset = mapping_of(read_json(path), path, "the file")
     known = next((name for name in MODALITY_KEYS if name in dataset), None)
     if known is None:
         raise InputError(f"{path}: names no modality; add them under one of {', '.join(MODALITY_KEYS)}")

@@ -21,6 +21,7 @@ from passion.data.sources.plan import Piece, Plan, pieces_of
 from passion.data.split import check_unique, read_table
 from passion.data.study import Case, Study
 from passion.errors import InputError
+from passion.reading import is_file, read_yaml
 
 DEFAULT = "manifest.csv"
 """The manifest of a folder."""
@@ -67,11 +68,7 @@ class Manifest(Source):
 def _study(path: Path) -> Study:
     if not path.is_file():
         raise InputError(f"{path}: no such file; write one with {', '.join(KEYS)} beside the manifest")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())}); repair the file") from error
-    return described_study(content, path)
+    return described_study(read_yaml(path), path)
 
 
 def rows_of(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[dict[Any, str]]:
@@ -86,7 +83,7 @@ def rows_of(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[d
         InputError: unreadable, no case, an unknown column or one that is not there, or names that cases cannot have.
     """
     expected = ["case", *columns]
-    table = read_table(path, ["case", *needed]).fillna("").apply(lambda column: column.str.strip())
+    table = read_table(path, ["case", *needed]).apply(lambda column: column.str.strip())
     table = table.loc[(table != "").any(axis=1), [name in expected or any(table[name]) for name in table.columns]]
     unknown = [column for column in table.columns if column not in expected]
     if unknown:
@@ -105,7 +102,7 @@ def rows_of(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[d
 
 def _file(row: Mapping[Any, str], column: str, manifest: Path) -> Path:
     path = path_of(row[column], manifest)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(
             f"{manifest}: case {row['case']!r}, column {column!r}: there is no file {row[column]!r}; correct the "
             "path, or leave the cell empty where the file is absent"

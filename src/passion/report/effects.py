@@ -1,0 +1,188 @@
+"""The cells of a table of one study as numbers: means and differences to the first method, the paper's beside them.
+
+Tidy tables with the keys setting, network, method, subset and region. The subset is `AVERAGE` where the number is over
+all of them, the setting `EVERY` where it is over all settings, the region `AVERAGE_COLUMN` where it is over those
+that the study averages.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+
+from passion.report.bootstrap import USUAL, Bootstrap, holm
+from passion.report.folder import TableOfOne
+from passion.report.paper import AVERAGE, COLUMN_OF, paper_table
+from passion.report.statistics import cell_means, paired_differences, with_average_region
+from passion.report.tables import AVERAGE_COLUMN
+
+Computation = Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame]
+"""From scores and the columns that tell cells apart."""
+
+Record = Mapping[str, Any]
+"""A row of a tidy table."""
+
+KEYS = ["setting", "network", "method", "subset", "region"]
+EVERY = "all settings"
+PLACE = ["setting", "network", "seed"]
+NUMBERS: Mapping[str, Literal[1, 2, 3]] = {"table1": 1, "table2": 2, "table3": 3}
+"""Of the paper's tables, by the names of ours."""
+
+
+def records(found: pd.DataFrame) -> dict[tuple[str, ...], Record]:
+    """The rows of a tidy table by their KEYS."""
+    return {tuple(row[key] for key in KEYS): row for row in found.to_dict("records")}  # type: ignore[misc]
+
+
+def table_means(
+    table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL, *, each_subset: bool = False
+) -> pd.DataFrame:
+    """The mean of each finished row of the table, with its interval.
+
+    Args:
+        table: with a finished cell.
+        metric: a column of the scores.
+        bootstrap: of the intervals.
+        each_subset: a mean for each subset too.
+
+    Returns:
+        KEYS, the columns of `statistics.cell_means`, and `paper`, NaN where the paper has no such number.
+    """
+
+    def means(scores: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+        return cell_means(scores, keys, metric, bootstrap=bootstrap)
+
+    found = _by_subset(_scores(table), means, each_subset)
+    return _with_paper(found, paper_numbers(table, metric))
+
+
+def overall_means(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:
+    """As `table_means`, one number for each network and method: over the settings and seeds that all its compared
+    methods have finished, over all subsets and regions.
+    """
+    scores = _over_settings(table)
+    if scores.empty:
+        return pd.DataFrame(columns=[*KEYS, "mean", "low", "high", "paper"])
+    found = cell_means(scores, ["network", "method", "region"], metric, bootstrap=bootstrap)
+    return _with_paper(found.assign(setting=EVERY, subset=AVERAGE), paper_over_settings(table, metric))
+
+
+def table_differences(
+    table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL, *, each_subset: bool = False
+) -> pd.DataFrame:
+    """How much each method differs from the table's first, in each setting, with each network, on the same masks.
+
+    Args:
+        table: with a finished cell.
+        metric: a column of the scores.
+        bootstrap: of the intervals.
+        each_subset: a difference for each subset too.
+
+    Returns:
+        KEYS, the columns of `statistics.paired_differences`, and `paper`, the same difference of printed numbers.
+        Empty where nothing can be compared. The correction is for all rows.
+    """
+    scores = _comparable(_scores(table), table)
+    if scores.empty:
+        return _no_differences()
+
+    def differences(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+        cells = [key for key in keys if key != "method"]
+        return paired_differences(rows, "method", table.methods[0], cells, metric, bootstrap=bootstrap)
+
+    found = _by_subset(scores, differences, each_subset)
+    found["p_holm"] = holm(found["p"].to_numpy(dtype=float))
+    return _with_paper(found, _to_first(paper_numbers(table, metric), table))
+
+
+def overall_differences(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:
+    """As `table_differences`, over what `overall_means` is over."""
+    scores = _over_settings(table)
+    if scores.empty:
+        return _no_differences()
+    found = paired_differences(
+        scores, "method", table.methods[0], ["network", "region"], metric, bootstrap=bootstrap
+    ).assign(setting=EVERY, subset=AVERAGE)
+    return _with_paper(found, _to_first(paper_over_settings(table, metric), table))
+
+
+def _no_differences() -> pd.DataFrame:
+    return pd.DataFrame(columns=[*KEYS, "difference", "low", "high", "p_holm", "n_cases", "n_seeds", "paper"])
+
+
+def paper_numbers(table: TableOfOne, metric: str) -> "pd.Series[float]":
+    """The paper's numbers of a table by KEYS; empty where it has none, or none that was computed as `metric`."""
+    names = [name for name, column in COLUMN_OF.items() if column == metric]
+    if table.name not in NUMBERS or not names:
+        return pd.Series(dtype=float, index=pd.MultiIndex.from_tuples([], names=KEYS))
+    printed = paper_table(NUMBERS[table.name])
+    printed = printed[(printed["dataset"] == table.dataset) & printed["metric"].isin(names)]
+    printed = printed.assign(region=printed["region"].replace(AVERAGE, AVERAGE_COLUMN))
+    if AVERAGE_COLUMN not in set(printed["region"]):
+        # Table 3 has no average over regions, and Table 1's is that of the three.
+        means = printed.groupby([key for key in KEYS if key != "region"], sort=False, as_index=False)["value"].mean()
+        printed = pd.concat([printed, pd.DataFrame(means).assign(region=AVERAGE_COLUMN)])
+    return pd.Series(printed["value"].to_numpy(), index=pd.MultiIndex.from_frame(printed[KEYS]))
+
+
+def paper_over_settings(table: TableOfOne, metric: str) -> "pd.Series[float]":
+    """The paper's means over the settings that ours are averaged over."""
+    numbers = paper_numbers(table, metric).rename("value").reset_index()
+    own = numbers["setting"].isin(settings_compared(table)) & (numbers["subset"] == AVERAGE)
+    means = pd.DataFrame(numbers[own].groupby(KEYS[1:], sort=False, as_index=False)["value"].mean())
+    places = pd.MultiIndex.from_frame(means.assign(setting=EVERY)[KEYS])
+    return pd.Series(means["value"].to_numpy(dtype=float), index=places)
+
+
+def settings_compared(table: TableOfOne) -> list[str]:
+    """Settings that overall numbers are over."""
+    return list(_complete(_scores(table), table)["setting"].unique())
+
+
+def _scores(table: TableOfOne) -> pd.DataFrame:
+    assert table.study is not None
+    scores = with_average_region(table.scores, table.study)
+    return scores[scores["region"].isin([*table.study.averaged_regions, AVERAGE_COLUMN])]
+
+
+def _by_subset(scores: pd.DataFrame, compute: Computation, each_subset: bool) -> pd.DataFrame:
+    """What `compute` finds over all subsets, and before it, if asked for, for each of them."""
+    keys = ["setting", "network", "method", "region"]
+    found = [compute(scores, [*keys, "subset"])] if each_subset else []
+    return pd.concat([*found, compute(scores, keys).assign(subset=AVERAGE)], ignore_index=True)
+
+
+def _comparable(scores: pd.DataFrame, table: TableOfOne) -> pd.DataFrame:
+    """Scores of settings, networks and seeds in which the first method is finished, and another one."""
+    first = scores.loc[scores["method"] == table.methods[0], PLACE].drop_duplicates()
+    kept = scores.merge(first)
+    several = kept.groupby(PLACE)["method"].transform("nunique") > 1
+    return kept[several]
+
+
+def _complete(scores: pd.DataFrame, table: TableOfOne) -> pd.DataFrame:
+    """Scores of settings, networks and seeds in which every method is finished that is anywhere compared."""
+    kept = _comparable(scores, table)
+    most = kept.groupby("network")["method"].transform("nunique")
+    return kept[kept.groupby(PLACE)["method"].transform("nunique") == most]
+
+
+def _over_settings(table: TableOfOne) -> pd.DataFrame:
+    """Averages over regions; a subset in another setting is another item to average over."""
+    scores = _complete(_scores(table), table)
+    scores = scores[scores["region"] == AVERAGE_COLUMN]
+    return scores.assign(subset=scores["setting"] + " " + scores["subset"]).drop(columns="setting")
+
+
+def _to_first(numbers: "pd.Series[float]", table: TableOfOne) -> "pd.Series[float]":
+    if numbers.empty:
+        return numbers
+    first = numbers.xs(table.methods[0], level="method")
+    rest = numbers.reset_index("method", drop=True)
+    return pd.Series(numbers.to_numpy() - first.reindex(rest.index).to_numpy(), index=numbers.index)
+
+
+def _with_paper(found: pd.DataFrame, numbers: "pd.Series[float]") -> pd.DataFrame:
+    places = pd.MultiIndex.from_frame(found[KEYS])
+    found = found.assign(paper=numbers.reindex(places).to_numpy(dtype=float))
+    return found[[*KEYS, *(column for column in found if column not in KEYS)]]

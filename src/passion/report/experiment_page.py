@@ -1,0 +1,206 @@
+"""The page of a grid of runs: who wins, the paper's tables with the paper's numbers beside, figures, cases in 3D."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from passion.errors import InputError
+from passion.experiments.states import State
+from passion.files import write_text
+from passion.report.bootstrap import USUAL, Bootstrap
+from passion.report.experiment_views import (
+    HONEST_DISTANCE,
+    PAPER_DISTANCE,
+    TITLES,
+    region_tables,
+    subset_tables,
+    title_of,
+)
+from passion.report.folder import Experiment, TableOfOne, read_experiment
+from passion.report.page import RP_CAPTION, FigureView, figure_view
+from passion.report.results import Run
+from passion.report.tables import AVERAGE_COLUMN, METRICS
+from passion.report.templates import check_extras, read, render
+from passion.report.verdicts import verdicts
+from passion.report.views import TableView
+
+MOST_CASES = 2
+"""Cases whose masks are shown, of each table and study."""
+WITHOUT_PREFERENCE = "+pixel+semantic"
+"""PASSION without what the relative preference does, in Table 2."""
+BARS_CAPTION = (
+    "Mean Dice over all subsets and regions, with 95 % intervals; diamonds: the paper (its Figure 3). "
+    "The axis does not start at 0."
+)
+PAGE, VIEWER = "index.html", "viewer"
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one table of one study."""
+
+    key: str
+    title: str
+    tables: Sequence[TableView]
+    more: Sequence[tuple[str, Sequence[TableView]]]
+    bars: FigureView
+    modalities: Sequence[FigureView]
+    balance: Sequence[FigureView]
+    masks: Sequence[FigureView]
+
+
+def write_experiment_report(folder: Path, out: Path, bootstrap: Bootstrap = USUAL) -> Path:
+    """Write the page of the grid of runs in `folder` to the folder `out`, finished cells or not.
+
+    Nothing else in `out` is touched, and the page is written last.
+
+    Args:
+        folder: that `passion experiment` wrote.
+        out: folder for index.html and viewer/.
+        bootstrap: of all intervals.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: see `read_experiment`; `out` cannot be such a folder; or no matplotlib or jinja2.
+    """
+    check_extras()
+    if out.suffix in (".html", ".htm") or out.is_file():
+        raise InputError(f"--out {out}: the page of an experiment is a folder; give one, such as {out.with_suffix('')}")
+    if (out / VIEWER).exists() and not (out / VIEWER / "cases.js").exists():
+        raise InputError(f"--out {out}: {out / VIEWER} is not a page's; choose another folder")
+    experiment = read_experiment(folder)
+    # Imported here because matplotlib is optional.
+    from passion.report.viewer_data import write_viewer
+
+    begun = [table for table in experiment.tables if table.study is not None]
+    sections = [_section(number, table, bootstrap) for number, table in enumerate(begun)]
+    found = [verdict for table in begun for verdict in verdicts(table, bootstrap)]
+    shown = write_viewer(experiment, out / VIEWER)
+    page = render(
+        "experiment.html",
+        experiment=folder.resolve().name,
+        datasets=list(dict.fromkeys(table.dataset for table in begun)),
+        tables=list(dict.fromkeys(TITLES.get(table.name, table.name) for table in begun)),
+        verdicts=found,
+        sections=sections,
+        metrics={name: METRICS[name] for name in ("dice", HONEST_DISTANCE, PAPER_DISTANCE)},
+        done=experiment.cells - len(experiment.unfinished),
+        cells=experiment.cells,
+        unfinished=_unfinished(experiment),
+        trainings=[_training(table) for table in begun],
+        viewer=shown > 0,
+        more_style=read("experiment.css"),
+        sort=read("viewer/sort.js"),
+    )
+    write_text(out / PAGE, page)
+    return out / PAGE
+
+
+def _section(number: int, table: TableOfOne, bootstrap: Bootstrap) -> Section:
+    from passion.report import experiment_figures as figures
+
+    title = title_of(table)
+    setting, network = figures.main_setting(table)
+    runs = figures.mean_runs(table, setting, network)
+    where = f"{setting}, {network}"
+    tables, more = _tables(table, bootstrap)
+    return Section(
+        key=f"table{number}",
+        title=title,
+        tables=tables,
+        more=more,
+        bars=figure_view(figures.average_by_setting(table, bootstrap), f"{title}: {BARS_CAPTION}", BARS_CAPTION),
+        modalities=_modalities(table, setting, network, bootstrap),
+        balance=_balance(title, where, runs, (table.methods[0], WITHOUT_PREFERENCE, table.methods[-1])),
+        masks=_masks(title, where, runs),
+    )
+
+
+def _modalities(table: TableOfOne, setting: str, network: str, bootstrap: Bootstrap) -> list[FigureView]:
+    """Dice by subset, the gain of each modality, and how that goes with the relative preference."""
+    from passion.report import experiment_figures as figures
+
+    first, last = table.methods[0], table.methods[-1]
+    drawn = {
+        f"Rows: subsets of modalities (filled dots: at hand), {setting}, {network}. Marks: the methods, with 95 % "
+        "intervals.": figures.subset_matrix(table, setting, network, bootstrap),
+        f"What {last} gains over {first} with one modality alone, against how often that was missing in training; "
+        "all settings, 95 % intervals.": figures.gain_by_rate(table, bootstrap),
+        "Dice with one modality alone against its relative preference at the end of training. Empty marks: "
+        f"{first}; full: {last}; lines join the two of one setting.": figures.preference_and_dice(table, bootstrap),
+    }
+    return [
+        figure_view(figure, f"{title_of(table)}: {caption}", caption)
+        for caption, figure in drawn.items()
+        if figure is not None
+    ]
+
+
+def _tables(table: TableOfOne, bootstrap: Bootstrap) -> tuple[list[TableView], list[tuple[str, Sequence[TableView]]]]:
+    """Those that are shown at once, and those behind a summary."""
+    more: list[tuple[str, Sequence[TableView]]] = []
+    if table.shape == "subsets":
+        found = subset_tables(table, "dice", bootstrap)
+        tables = found.pop(AVERAGE_COLUMN)
+        more.append(("Dice of each region, by subset", [view for views in found.values() for view in views]))
+    else:
+        tables = region_tables(table, "dice", bootstrap)
+    more += [
+        (f"{METRICS[metric].label}: {what}", region_tables(table, metric, bootstrap))
+        for metric, what in (
+            (HONEST_DISTANCE, "empty predictions count as the diagonal of the image"),
+            (PAPER_DISTANCE, "as the paper computes it, to be compared with its numbers only"),
+        )
+    ]
+    return tables, more
+
+
+def _balance(title: str, where: str, runs: Sequence[Run], methods: Sequence[str]) -> list[FigureView]:
+    from passion.report.figures import modality_curves
+
+    chosen = [run for run in runs if run.name in methods]
+    figure = modality_curves(chosen, "preference", "Relative preference RP", 0.0)
+    if figure is None:
+        return []
+    caption = f"{RP_CAPTION} {where}, mean over seeds."
+    return [figure_view(figure, f"{title}: {caption} {', '.join(run.name for run in chosen)}.", caption)]
+
+
+def _masks(title: str, where: str, runs: Sequence[Run]) -> list[FigureView]:
+    from passion.report.masks import mask_figure, shared_cases
+
+    names = ", ".join(run.name for run in runs)
+    return [
+        figure_view(
+            mask_figure(runs, case),
+            f"{title}: a slice of case {case}: image, reference and the masks of {names}.",
+            f"Case {case}, {where}, first seed.",
+        )
+        for case in shared_cases(runs)[:MOST_CASES]
+    ]
+
+
+def _unfinished(experiment: Experiment) -> list[tuple[str, str, str]]:
+    """Name, state and reason of each cell that is not done."""
+    words = {State.BROKEN: "broken", State.BEGUN: "begun", State.NEW: "not begun"}
+    return [(place.cell, words[place.state], experiment.reason(place)) for place in experiment.unfinished]
+
+
+def _training(table: TableOfOne) -> dict[str, Any]:
+    """How the runs of a table were trained, from the first finished one."""
+    run = next(iter(table.runs.values()))
+    section = run.config.get("data")
+    data = section if isinstance(section, dict) else {}
+    patch = data.get("patch_size")
+    facts = {
+        "Training cases": str(len(run.presence)),
+        "Test cases": str(run.scores["case"].nunique()),
+        "Epochs": str(run.history["epoch"].max() + 1).removesuffix(".0"),
+        "Seeds": str(table.seeds),
+        "Dimensions": f"{run.study.spatial_dims}D",
+        "Patch": "" if patch is None else str(patch),
+    }
+    return {"title": title_of(table), "facts": {name: value for name, value in facts.items() if value}}

@@ -1,0 +1,137 @@
+"""The paper's tables as the page of an experiment shows them, with the paper's numbers beside ours."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from passion.report.bootstrap import USUAL, Bootstrap
+from passion.report.comparison import evidence
+from passion.report.effects import Record, paper_numbers, records, table_differences, table_means
+from passion.report.folder import TableOfOne
+from passion.report.paper import AVERAGE
+from passion.report.results import subset_names
+from passion.report.tables import (
+    AVERAGE_COLUMN,
+    AVERAGE_ROW,
+    METRICS,
+    NOTHING,
+    format_difference,
+    format_interval,
+    format_p,
+    format_value,
+)
+from passion.report.views import SURE, Cell, Row, TableView
+
+TITLES = {"table1": "Table 1", "table2": "Table 2", "table3": "Table 3"}
+HONEST_DISTANCE, PAPER_DISTANCE = "hd95_pooled", "hd95_reference"
+
+
+def title_of(table: TableOfOne) -> str:
+    """As it is called on the page."""
+    return f"{TITLES.get(table.name, table.name)}, {table.dataset}"
+
+
+def difference_cells(row: Record) -> list[Cell]:
+    """Difference, bold where it is sure, p, and the paper's difference."""
+    paper = NOTHING if np.isnan(row["paper"]) else f"{row['paper']:+.1f}"
+    difference = format_difference(row["difference"], row["low"], row["high"])
+    return [Cell(difference, is_sure(row)), Cell(format_p(row["p_holm"])), Cell(paper)]
+
+
+def is_sure(row: Record) -> bool:
+    """Whether the interval is on one side of 0 and the corrected p small."""
+    return bool(row["p_holm"] < SURE and row["low"] * row["high"] > 0)
+
+
+def region_tables(table: TableOfOne, metric: str, bootstrap: Bootstrap = USUAL) -> list[TableView]:
+    """Means, and differences to the first method: a row a setting and method, a group of columns a region."""
+    assert table.study is not None
+    regions = [AVERAGE_COLUMN, *table.study.averaged_regions]
+    label = METRICS[metric].label
+    means = records(table_means(table, metric, bootstrap))
+    paper = paper_numbers(table, metric).to_dict()
+    rows = []
+    for setting, network, method in table.rows:
+        seeds = len(table.runs_of(setting, network, method))
+        cells = [Cell(f"{seeds}/{table.seeds}")]
+        for region in regions:
+            place = (setting, network, method, AVERAGE, region)
+            # What the paper prints is shown beside cells that are not finished too.
+            ours = mean_cells(means[place])[0] if place in means else Cell(NOTHING)
+            cells += [ours, Cell(format_value(paper.get(place, np.nan)))]
+        rows.append(Row(method, cells, keys=_keys(table, setting, network)))
+    groups = {"Seeds": ("done",), **dict.fromkeys(regions, ("ours", "paper"))}
+    views = [TableView(f"{title_of(table)}: {label}", "Method", groups, rows, keys=_key_names(table))]
+    found = table_differences(table, metric, bootstrap)
+    if len(found):
+        caption = f"{title_of(table)}: {label}, difference to {table.methods[0]}"
+        views.append(_differences(table, found, regions, caption, evidence(found, bootstrap)))
+    return views
+
+
+def _differences(table: TableOfOne, found: pd.DataFrame, regions: Sequence[str], caption: str, note: str) -> TableView:
+    rows = []
+    differences = records(found)
+    for row in table.rows:
+        if (*row, AVERAGE, AVERAGE_COLUMN) in differences:
+            cells = [cell for region in regions for cell in difference_cells(differences[(*row, AVERAGE, region)])]
+            rows.append(Row(row[2], cells, keys=_keys(table, *row[:2])))
+    groups = dict.fromkeys(regions, ("ours", "p", "paper"))
+    return TableView(caption, "Method", groups, rows, note=note, keys=_key_names(table))
+
+
+def _keys(table: TableOfOne, setting: str, network: str) -> list[str]:
+    return [setting, network] if len(table.networks) > 1 else [setting]
+
+
+def _key_names(table: TableOfOne) -> list[str]:
+    return ["Missing rates", "Network"] if len(table.networks) > 1 else ["Missing rates"]
+
+
+def subset_tables(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> dict[str, list[TableView]]:
+    """By region: means, then differences to the first method; a row a subset (Table 3, transposed)."""
+    assert table.study is not None
+    means = table_means(table, metric, bootstrap, each_subset=True)
+    gains = table_differences(table, metric, bootstrap, each_subset=True)
+    views: dict[str, list[TableView]] = {}
+    for region in [AVERAGE_COLUMN, *table.study.averaged_regions]:
+        named = "the average of the regions" if region == AVERAGE_COLUMN else region
+        caption = f"{title_of(table)}: {METRICS[metric].label} of {named}"
+        views[region] = [_by_subset(table, means, region, caption, ("ours", "paper"), mean_cells)]
+        if len(gains):
+            caption += f", difference to {table.methods[0]}"
+            view = _by_subset(table, gains, region, caption, ("ours", "p", "paper"), difference_cells)
+            views[region].append(replace(view, note=evidence(gains, bootstrap)))
+    return views
+
+
+def mean_cells(row: Record) -> list[Cell]:
+    """Mean with its interval, and the paper's."""
+    return [Cell(format_interval(row["mean"], row["low"], row["high"])), Cell(format_value(row["paper"]))]
+
+
+def _by_subset(
+    table: TableOfOne,
+    found: pd.DataFrame,
+    region: str,
+    caption: str,
+    columns: Sequence[str],
+    cells_of: Callable[[Record], list[Cell]],
+) -> TableView:
+    assert table.study is not None
+    numbers = records(found)
+    groups = {row: f"{row[0]} {row[2]}, {row[1]}" for row in table.rows if (*row, AVERAGE, region) in numbers}
+    rows = [
+        Row(
+            AVERAGE_ROW if subset == AVERAGE else subset,
+            [cell for row in groups for cell in cells_of(numbers[(*row, subset, region)])],
+            dots=[] if subset == AVERAGE else [name in subset.split("+") for name in table.study.modalities],
+            total=subset == AVERAGE,
+        )
+        for subset in [*subset_names(table.study), AVERAGE]
+        if all((*row, subset, region) in numbers for row in groups)
+    ]
+    shown = dict.fromkeys(groups.values(), tuple(columns))
+    return TableView(caption, "Subset", shown, rows, modalities=table.study.modalities)

@@ -1,0 +1,188 @@
+"""The folder of a grid of runs, read back: which cell has which place in which table, how far it is, what it scored."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from passion.data.study import Study
+from passion.errors import InputError
+from passion.experiments.grid import Shape
+from passion.experiments.states import EVALUATION, State, run_folder, state_of, why_broken
+from passion.report.results import Run, read_run
+
+WORDS = ("dataset", "setting", "network", "method")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cell's place in a table.
+
+    Args:
+        dataset: name of the study.
+        setting: as the table calls it.
+        network: name.
+        method: as the table calls it.
+        seed: of the cell.
+        rates: missing rate of each modality that was asked for; None: perfect data.
+        cell: its name.
+        state: how far it is.
+    """
+
+    dataset: str
+    setting: str
+    network: str
+    method: str
+    seed: int
+    rates: Mapping[str, float] | None
+    cell: str
+    state: State
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """Setting, network and method."""
+        return self.setting, self.network, self.method
+
+
+@dataclass(frozen=True)
+class TableOfOne:
+    """A table of one study.
+
+    Args:
+        name: of the table.
+        shape: see `passion.experiments.grid.Grid`.
+        study: None where no cell is finished.
+        places: in the order of the table.
+        runs: of the finished cells, by the cells' names.
+    """
+
+    name: str
+    shape: Shape
+    dataset: str
+    study: Study | None
+    places: Sequence[Place]
+    runs: Mapping[str, Run]
+
+    @property
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Setting, network and method, finished or not."""
+        return list(dict.fromkeys(place.row for place in self.places))
+
+    @property
+    def methods(self) -> list[str]:
+        """In the order of the table; the first is what the others are compared with."""
+        return list(dict.fromkeys(place.method for place in self.places))
+
+    @property
+    def networks(self) -> list[str]:
+        """In the order of the table."""
+        return list(dict.fromkeys(place.network for place in self.places))
+
+    @property
+    def seeds(self) -> int:
+        """How many there are to be."""
+        return len({place.seed for place in self.places})
+
+    @property
+    def finished(self) -> list[Place]:
+        """Places whose cells are done."""
+        return [place for place in self.places if place.cell in self.runs]
+
+    def runs_of(self, setting: str, network: str, method: str) -> list[Run]:
+        """The finished seeds of a row."""
+        return [self.runs[place.cell] for place in self.finished if place.row == (setting, network, method)]
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Tidy scores of the finished cells: setting, network, method, seed, and the columns of `Run.scores`."""
+        tables = [
+            self.runs[place.cell].scores.assign(
+                setting=place.setting, network=place.network, method=place.method, seed=place.seed
+            )
+            for place in self.finished
+        ]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A grid of runs.
+
+    Args:
+        folder: where it is.
+        tables: each for each study.
+    """
+
+    folder: Path
+    tables: Sequence[TableOfOne]
+
+    @property
+    def unfinished(self) -> list[Place]:
+        """A place of each cell that is not done, in order."""
+        places = [place for table in self.tables for place in table.places if place.state is not State.DONE]
+        return list({place.cell: place for place in places}.values())
+
+    @property
+    def cells(self) -> int:
+        """How many there are to be."""
+        return len({place.cell for table in self.tables for place in table.places})
+
+    def reason(self, place: Place) -> str:
+        """Why a cell broke; empty where it did not."""
+        return why_broken(self.folder, place.cell) if place.state is State.BROKEN else ""
+
+
+def is_experiment(folder: Path) -> bool:
+    """Whether `passion experiment` wrote this folder, and not `passion train`."""
+    return (folder / "cells").is_dir() and not (folder / "config.yaml").exists()
+
+
+def read_experiment(folder: Path) -> Experiment:
+    """Read what `passion experiment -o FOLDER` wrote, finished or not.
+
+    Raises:
+        InputError: no table, no finished cell, or a file that does not fit.
+    """
+    again = "repeat its `passion experiment` command, which does nothing twice"
+    described = {path.stem: _content(path, again) for path in sorted(folder.glob("*.json"))}
+    if not described:
+        raise InputError(f"{folder}: has no TABLE.json, which says what its runs are; {again}")
+    places = {name: _places(folder, name, content, again) for name, content in described.items()}
+    done = {place.cell for of in places.values() for place in of if place.state is State.DONE}
+    if not done:
+        raise InputError(f"{folder}: none of its cells is finished; wait for one, or {again}")
+    runs = {cell: replace(read_run(run_folder(folder, cell), EVALUATION), name=cell) for cell in sorted(done)}
+    tables = [
+        _of_one(name, described[name]["shape"], dataset, of, runs)
+        for name, of in places.items()
+        for dataset in dict.fromkeys(place.dataset for place in of)
+    ]
+    return Experiment(folder, tables)
+
+
+def _content(path: Path, again: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); {again}") from error
+    if not isinstance(content, dict) or not {"shape", "places"} <= content.keys():
+        raise InputError(f"{path}: does not describe a table; {again}, or take the file away")
+    return content
+
+
+def _places(folder: Path, name: str, content: Mapping[str, Any], again: str) -> list[Place]:
+    try:
+        return [Place(**place, state=state_of(folder, place["cell"])) for place in content["places"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / name}.json: does not describe a table ({error!r}); {again}") from error
+
+
+def _of_one(name: str, shape: Shape, dataset: str, places: Sequence[Place], runs: Mapping[str, Run]) -> TableOfOne:
+    own = [place for place in places if place.dataset == dataset]
+    finished = {place.cell: runs[place.cell] for place in own if place.cell in runs}
+    study = next(iter(finished.values())).study if finished else None
+    return TableOfOne(name, shape, dataset, study, own, finished)

@@ -1,0 +1,43 @@
+"""A page on this machine's own address, for browsers that restrict pages opened from files."""
+
+import io
+import sys
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import BinaryIO
+
+LOOPBACK = "127.0.0.1"
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Serves files of one folder, and only to those who ask for this machine."""
+
+    def send_head(self) -> io.BytesIO | BinaryIO | None:
+        """The file that is asked for; None where the answer is an error."""
+        # A foreign page whose name is made to resolve to this machine is another host to the browser.
+        if self.headers.get("Host", "").split(":")[0] not in (LOOPBACK, "localhost"):
+            self.send_error(HTTPStatus.FORBIDDEN)
+            return None
+        return super().send_head()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name that it has there
+        """Say nothing of each file."""
+
+
+def server(folder: Path) -> ThreadingHTTPServer:
+    """A server of `folder` on a free port of the loopback interface; not started."""
+    return ThreadingHTTPServer((LOOPBACK, 0), partial(_Handler, directory=str(folder)))
+
+
+def serve(folder: Path, say: Callable[[str], None]) -> None:
+    """Serve `folder` until interrupted."""
+    with server(folder) as running:
+        say(f"http://{LOOPBACK}:{running.server_address[1]}/ shows the page; Ctrl-C ends it")
+        sys.stdout.flush()
+        try:
+            running.serve_forever()
+        except KeyboardInterrupt:
+            say("ended")

@@ -1,0 +1,307 @@
+"use strict";
+// Shows cases beside their predictions. Data come as scripts that call passionData, because a page that was opened
+// from a file must not fetch other files. Volumes are uint8, the first axis fastest; the axes run to the left, to the
+// back and up.
+(() => {
+  const FOLDER = new URL(".", document.currentScript.src);
+  const VIEWS = { slices: [0, 1, 2], front: [0, 2, 1], side: [1, 2, 0] }; // axes across, down, and through
+  const TURN_DEGREES = 15;
+  const MASK_OPACITY = 150;
+  const TRUTH = "Reference";
+
+  const store = new Map();
+  const scripts = new Map();
+  window.passionData = (name, content) => store.set(name, content);
+
+  function load(file) {
+    if (!scripts.has(file)) {
+      scripts.set(file, new Promise((resolve, reject) => {
+        const script = document.createElement("script");
+        script.src = new URL(file, FOLDER).href;
+        script.onload = resolve;
+        script.onerror = () => reject(new Error(`viewer/${file} is not beside this page`));
+        document.head.append(script);
+      }));
+    }
+    return scripts.get(file);
+  }
+
+  async function volume(file, part) {
+    await load(`${file}.js`);
+    const bytes = Uint8Array.from(atob(store.get(file)[part]), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  }
+
+  const element = (id) => document.getElementById(`viewer-${id}`);
+  const solidPossible = Boolean(document.createElement("canvas").getContext("webgl2"));
+  const state = { case: null, image: null, grey: null, truth: null, slices: {}, turn: [110, 15], tiles: new Map() };
+  let asked = 0;
+
+  const chosen = (id) => [...element(id).querySelectorAll("input:checked")].map((input) => input.value);
+  const subset = () => chosen("modalities").join("+");
+  const view = () => chosen("view")[0];
+
+  function colours(labels, opacity) {
+    return [[0, 0, 0, 0], ...labels.map(({ colour }) => [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16)).concat(opacity))];
+  }
+
+  // A white line between what is inside and what is not.
+  function outline(context, width, height, inside) {
+    const [wide, high] = [context.canvas.width / width, context.canvas.height / height];
+    context.beginPath();
+    for (let y = 0; y < height; y += 1) {
+      for (let x = 0; x < width; x += 1) {
+        if (x > 0 && inside(x, y) !== inside(x - 1, y)) {
+          context.moveTo(x * wide, y * high);
+          context.lineTo(x * wide, (y + 1) * high);
+        }
+        if (y > 0 && inside(x, y) !== inside(x, y - 1)) {
+          context.moveTo(x * wide, y * high);
+          context.lineTo((x + 1) * wide, y * high);
+        }
+      }
+    }
+    context.strokeStyle = "white";
+    context.lineWidth = 1.5;
+    context.stroke();
+  }
+
+  // One method, or the reference: a caption, a picture and what it scores.
+  class Tile {
+    constructor(title) {
+      this.title = title;
+      this.figure = document.createElement("figure");
+      this.figure.className = "tile";
+      // A stage for each canvas, because NiiVue takes what its canvas stands in for itself.
+      this.figure.innerHTML = "<figcaption></figcaption><div class='stage'><canvas role='img'></canvas></div>"
+        + "<div class='stage' hidden><canvas role='img' tabindex='0'></canvas></div><dl></dl>";
+      [this.flat, this.solid] = this.figure.querySelectorAll("canvas");
+      this.figure.firstChild.textContent = title;
+      this.solid.addEventListener("keydown", (event) => {
+        const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+        if (!step) return;
+        event.preventDefault();
+        turn(state.turn[0] + step[0] * TURN_DEGREES, state.turn[1] + step[1] * TURN_DEGREES);
+      });
+      element("tiles").append(this.figure);
+    }
+
+    async show(labels, scores) {
+      this.labels = labels;
+      this.facts(scores);
+      const solid = view() === "solid";
+      this.flat.parentElement.hidden = solid;
+      this.solid.parentElement.hidden = !solid;
+      const what = this.title === TRUTH ? "Reference" : `${this.title} from ${subset()}`;
+      this.flat.ariaLabel = `${what}, slice ${state.slices[view()]}`;
+      this.solid.ariaLabel = `${what}, in 3D; arrow keys turn it`;
+      if (solid) await this.drawSolid();
+      else this.drawFlat();
+    }
+
+    facts(scores) {
+      const counts = new Array(state.case.classes.length + 1).fill(0);
+      for (const label of this.labels) counts[label] += 1;
+      const millilitres = state.case.spacing.reduce((product, step) => product * step, 0.001);
+      this.figure.querySelector("dl").replaceChildren(...Object.entries(state.case.regions).map(([region, classes]) => {
+        const pair = document.createElement("div");
+        const size = classes.reduce((sum, index) => sum + counts[index], 0) * millilitres;
+        const dice = scores ? `Dice ${(100 * scores[region]).toFixed(1)} %, ` : "";
+        pair.innerHTML = "<dt></dt><dd></dd>";
+        pair.firstChild.textContent = region;
+        pair.lastChild.textContent = `${dice}${size.toFixed(size < 10 ? 2 : 1)} ml`;
+        return pair;
+      }));
+    }
+
+    drawFlat() {
+      const { shape, spacing } = state.case;
+      const [across, down, through] = VIEWS[view()];
+      const [width, height] = [shape[across], shape[down]];
+      const strides = [1, shape[0], shape[0] * shape[1]];
+      const start = state.slices[view()] * strides[through];
+      // Up is up, but rows of the screen run down.
+      const row = (y) => start + (down === 2 ? height - 1 - y : y) * strides[down];
+      const grey = new ImageData(width, height);
+      const mask = new ImageData(width, height);
+      const palette = colours(state.case.classes, MASK_OPACITY);
+      for (let y = 0; y < height; y += 1) {
+        for (let x = 0; x < width; x += 1) {
+          const here = row(y) + x * strides[across];
+          const shade = state.grey ? (255 * state.grey[here]) / state.case.levels : 0;
+          grey.data.set([shade, shade, shade, 255], 4 * (y * width + x));
+          mask.data.set(palette[this.labels[here]], 4 * (y * width + x));
+        }
+      }
+      const scale = Math.max(1, Math.round(360 / (width * spacing[across])));
+      this.flat.width = Math.round(width * spacing[across] * scale);
+      this.flat.height = Math.round(height * spacing[down] * scale);
+      const context = this.flat.getContext("2d");
+      for (const [image, smooth] of [[grey, true], [mask, false]]) {
+        const layer = new OffscreenCanvas(width, height);
+        layer.getContext("2d").putImageData(image, 0, 0);
+        context.imageSmoothingEnabled = smooth;
+        context.drawImage(layer, 0, 0, this.flat.width, this.flat.height);
+      }
+      if (this.title !== TRUTH) outline(context, width, height, (x, y) => state.truth[row(y) + x * strides[across]] > 0);
+    }
+
+    async drawSolid() {
+      await load("niivue.js");
+      if (!this.scene) {
+        this.scene = new niivue.Niivue({
+          backColor: [0, 0, 0, 1], show3Dcrosshair: false, isOrientationTextVisible: false, crosshairWidth: 0,
+          dragAndDropEnabled: false, isResizeCanvas: true, logLevel: "error",
+        });
+        await this.scene.attachToCanvas(this.solid);
+        this.scene.onAzimuthElevationChange = turn;
+        this.scene.setSliceType(this.scene.sliceTypeRender);
+      }
+      if (this.of !== `${state.case.file} ${state.image}`) await this.fill();
+      this.mask.img.set(this.labels);
+      this.scene.updateGLVolume();
+      this.scene.setRenderAzimuthElevation(...state.turn);
+    }
+
+    async fill() {
+      const { shape, spacing, classes, levels } = state.case;
+      const [x, y, z] = spacing;
+      const affine = [-x, 0, 0, 0, 0, -y, 0, 0, 0, 0, z, 0, 0, 0, 0, 1];
+      const made = async (voxels, name) => niivue.NVImage.new(
+        niivue.NVImage.createNiftiArray(shape, spacing, affine, 2, voxels).buffer, name,
+      );
+      while (this.scene.volumes.length) this.scene.removeVolume(this.scene.volumes[0]);
+      const grey = await made(state.grey ?? state.truth.map((label) => (label ? 1 : 0)), "image.nii");
+      [grey.cal_min, grey.cal_max] = [0.05 * levels, levels * (state.grey ? 0.75 : 1000)];
+      this.mask = await made(this.labels, "mask.nii");
+      const palette = colours(classes, 255);
+      this.mask.setColormapLabel({
+        R: palette.map((colour) => colour[0]), G: palette.map((colour) => colour[1]),
+        B: palette.map((colour) => colour[2]), A: palette.map((colour) => colour[3]),
+        I: palette.map((_, index) => index), labels: ["", ...classes.map(({ name }) => name)],
+      });
+      this.scene.addVolume(grey);
+      this.scene.addVolume(this.mask);
+      this.of = `${state.case.file} ${state.image}`;
+    }
+  }
+
+  function turn(azimuth, elevation) {
+    if (azimuth === state.turn[0] && elevation === state.turn[1]) return;
+    state.turn = [azimuth, elevation];
+    for (const { scene, figure } of state.tiles.values()) {
+      if (scene && !figure.hidden && (scene.scene.renderAzimuth !== azimuth || scene.scene.renderElevation !== elevation)) {
+        scene.setRenderAzimuthElevation(azimuth, elevation);
+      }
+    }
+  }
+
+  async function refresh() {
+    const turnOf = ++asked;
+    const { file, methods, dice } = state.case;
+    const members = subset();
+    const shown = new Set(chosen("methods"));
+    element("slice").disabled = view() === "solid";
+    if (view() !== "solid") {
+      element("slice").max = state.case.shape[VIEWS[view()][2]] - 1;
+      element("slice").value = state.slices[view()];
+    }
+    element("status").textContent = "Loading";
+    try {
+      for (const title of [TRUTH, ...methods]) {
+        if (!state.tiles.has(title)) state.tiles.set(title, new Tile(title));
+        const tile = state.tiles.get(title);
+        tile.figure.hidden = title !== TRUTH && !shown.has(title);
+        if (tile.figure.hidden) continue;
+        const labels = title === TRUTH ? state.truth : await volume(`${file}-${methods.indexOf(title)}`, members);
+        if (turnOf !== asked) return;
+        await tile.show(labels, dice[title]?.[members]);
+      }
+      for (const [title, tile] of state.tiles) if (title !== TRUTH && !methods.includes(title)) tile.figure.hidden = true;
+      element("status").textContent = `Predicted from ${members.replaceAll("+", ", ")}.`
+        + (solidPossible ? "" : " This browser has no WebGL2, so there is no 3D view.");
+    } catch (error) {
+      element("status").textContent = `Cannot show this: ${error.message}.`;
+    }
+  }
+
+  function inputs(id, type, values, checked) {
+    const labels = values.map((value) => {
+      const label = document.createElement("label");
+      const input = Object.assign(document.createElement("input"), { type, value, name: `viewer-${id}`, checked: checked(value) });
+      if (id === "modalities") input.role = "switch";
+      label.append(input, ` ${value}`);
+      return label;
+    });
+    element(id).replaceChildren(element(id).querySelector("legend"), ...labels);
+  }
+
+  function options(id, values) {
+    element(id).replaceChildren(...values.map(([value, text]) => Object.assign(document.createElement("option"), { value, textContent: text })));
+  }
+
+  // The last modality stays, and one that the case lacks cannot be switched on.
+  function settleSwitches() {
+    const on = chosen("modalities");
+    for (const input of element("modalities").querySelectorAll("input")) {
+      input.disabled = !state.case.images.includes(input.value) || (on.length === 1 && input.checked);
+    }
+  }
+
+  async function chooseImage() {
+    state.image = element("image").value;
+    state.grey = state.image ? await volume(state.case.file, state.image) : null;
+  }
+
+  async function chooseCase() {
+    const one = store.get("cases")[Number(element("case").value)];
+    state.case = one;
+    inputs("modalities", "checkbox", one.modalities, (name) => one.images.includes(name));
+    inputs("methods", "checkbox", one.methods, (name) => name === one.methods[0] || name === one.methods.at(-1));
+    options("image", [...one.images.map((name) => [name, name]), ["", "none"]]);
+    element("classes").replaceChildren(...one.classes.map(({ name, colour }) => {
+      const item = document.createElement("li");
+      item.textContent = name;
+      item.style.setProperty("--colour", colour);
+      return item;
+    }));
+    settleSwitches();
+    state.truth = await volume(one.file, "reference");
+    await chooseImage();
+    const counts = Object.fromEntries(Object.entries(VIEWS).map(([name, axes]) => [name, new Array(one.shape[axes[2]]).fill(0)]));
+    state.truth.forEach((label, at) => {
+      if (!label) return;
+      const place = [at % one.shape[0], Math.floor(at / one.shape[0]) % one.shape[1], Math.floor(at / (one.shape[0] * one.shape[1]))];
+      for (const [name, axes] of Object.entries(VIEWS)) counts[name][place[axes[2]]] += 1;
+    });
+    state.slices = Object.fromEntries(Object.entries(counts).map(([name, most]) => [name, most.indexOf(Math.max(...most))]));
+    await refresh();
+  }
+
+  async function start() {
+    try {
+      await load("cases.js");
+      options("case", store.get("cases").map(({ title }, index) => [index, title]));
+      if (!solidPossible) element("view").querySelector("[value=solid]").disabled = true;
+      element("view").querySelector(solidPossible ? "[value=solid]" : "[value=slices]").checked = true;
+      await chooseCase();
+      element("controls").hidden = false;
+    } catch (error) {
+      element("status").textContent = `The viewer cannot start: ${error.message}.`;
+      return;
+    }
+    element("case").addEventListener("change", chooseCase);
+    element("image").addEventListener("change", async () => { await chooseImage(); await refresh(); });
+    element("modalities").addEventListener("change", () => { settleSwitches(); refresh(); });
+    element("methods").addEventListener("change", refresh);
+    element("view").addEventListener("change", refresh);
+    element("slice").addEventListener("input", () => { state.slices[view()] = Number(element("slice").value); refresh(); });
+  }
+
+  new IntersectionObserver((entries, observer) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
+    start();
+  }, { rootMargin: "200px" }).observe(element("status"));
+})();

@@ -1,0 +1,103 @@
+import base64
+import re
+from pathlib import Path
+
+import pytest
+from grid_files import write_grid
+
+from passion.report import experiment_figures as figures
+from passion.report.bootstrap import Bootstrap
+from passion.report.figures import image_uri
+from passion.report.folder import TableOfOne, read_experiment
+from passion.report.theme import DARK, INK, PAPER, RUN_COLOURS, themed
+
+FEW = Bootstrap(count=50)
+
+
+@pytest.fixture(scope="module")
+def second(grid: Path) -> TableOfOne:
+    return read_experiment(grid).tables[0]
+
+
+@pytest.fixture(scope="module")
+def third(grid: Path) -> TableOfOne:
+    return read_experiment(grid).tables[1]
+
+
+def test_first_and_last_method_keep_their_colours(second: TableOfOne, third: TableOfOne) -> None:
+    for table in (second, third):
+        colours = figures.method_colours(table)
+        assert (colours["Baseline"], colours["+PASSION"]) == RUN_COLOURS[:2]
+        assert len(set(colours.values())) == len(table.methods)
+
+
+def test_the_main_setting_has_the_most_methods(third: TableOfOne) -> None:
+    assert figures.main_setting(third) == ("IDT", "rfnet")
+
+
+def test_bars_are_as_high_as_the_means(third: TableOfOne) -> None:
+    figure = figures.average_by_setting(third, FEW)
+    [axes] = figure.axes
+    heights = sorted(bar.get_height() for bar in axes.patches)
+    found = third.scores.groupby(["setting", "network", "method"])["dice"].mean()
+    assert heights == pytest.approx(sorted(100 * found))
+    # Bars of one setting stand around its tick, however many there are.
+    places = {bar.get_x() + bar.get_width() / 2: bar for bar in axes.patches}
+    assert min(places, key=lambda place: abs(place - 0)) == pytest.approx(0)
+
+
+def test_gains_stand_at_the_missing_rates(second: TableOfOne) -> None:
+    figure = figures.gain_by_rate(second, FEW)
+    assert figure is not None
+    points = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    at = [float(line.get_xdata()[0]) for line in points]
+    assert at == pytest.approx([20 - 1.5, 40 - 0.5, 60 + 0.5, 80 + 1.5])
+    alone = second.scores[(second.scores["subset"] == "t2")].groupby("method")["dice"].mean()
+    assert points[3].get_ydata()[0] == pytest.approx(100 * (alone["+PASSION"] - alone["Baseline"]))
+
+
+def test_what_is_missing_is_not_drawn(tmp_path: Path) -> None:
+    out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=2, unfinished=["baseline"])
+    for path in out.glob("runs/*/history.csv"):
+        path.write_text("epoch,quantity,part,value\n0,total,,1\n")
+    [table] = read_experiment(out).tables
+    assert figures.gain_by_rate(table, FEW) is None
+    assert figures.preference_and_dice(table, FEW) is None
+    assert len(figures.subset_matrix(table, *figures.main_setting(table), FEW).axes) == 2
+
+
+def test_histories_are_means_over_seeds(second: TableOfOne) -> None:
+    setting, network = figures.main_setting(second)
+    run = figures.mean_runs(second, setting, network)[0]
+    seeds = second.runs_of(setting, network, "Baseline")
+    assert run.name == "Baseline"
+    expected = (seeds[0].curve("preference") + seeds[1].curve("preference")) / 2
+    assert run.curve("preference").to_numpy() == pytest.approx(expected.to_numpy())
+
+
+def test_figures_go_with_dark_pages(second: TableOfOne) -> None:
+    uri = image_uri(figures.average_by_setting(second, FEW))
+    svg = base64.b64decode(uri.partition(",")[2]).decode()
+    rules, drawing = svg.split("</style>", 1)
+    assert "prefers-color-scheme: dark" in rules
+    assert not any(colour in drawing for colour in DARK)
+    assert f"fill: {PAPER}" not in drawing
+    used = set(re.findall(r"var\((--\w+)\)", drawing))
+    assert used <= set(re.findall(r"(--\w+):", rules))
+
+
+def test_every_dark_colour_stands_out_from_dark_paper_and_every_light_one_from_white() -> None:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def contrast(one: str, other: str) -> float:
+        high, low = sorted((luminance(one), luminance(other)), reverse=True)
+        return (high + 0.05) / (low + 0.05)
+
+    for colour in RUN_COLOURS:
+        assert contrast(DARK.get(colour, colour), "#171c23") > 3
+    assert contrast(INK, PAPER) > 7
+    assert contrast(DARK[INK], "#171c23") > 7
+    assert themed("<defs>") != "<defs>"

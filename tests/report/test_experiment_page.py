@@ -1,0 +1,114 @@
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from command_line import passion, refused
+from grid_files import write_grid
+from test_page import Page
+
+from passion.report.bootstrap import Bootstrap
+from passion.report.experiment_page import write_experiment_report
+from passion.report.folder import read_experiment
+from passion.report.verdicts import verdicts
+from passion.report.viewer_data import write_viewer
+
+FEW = Bootstrap(count=50)
+INTERVAL = re.compile(r"[+-]?[\d.]+ \[[+-]?[\d.]+, [+-]?[\d.]+\]")
+
+
+@pytest.fixture(scope="module")
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_page_has_its_sections_and_names_what_is_missing(text: str) -> None:
+    sections = [attributes["id"] for tag, attributes in Page(text).tags if tag == "section"]
+    assert sections == ["summary", "viewer", "table0", "table1", "training", "unfinished"]
+    assert "24 of 26 cells are finished" in text
+    assert "m2ftrans_passion_0.2-0.4-0.6-0.8_seed1" in text
+    assert "RuntimeError: out of memory" in text
+
+
+def test_who_wins_is_said_first_and_bold_is_never_without_an_interval(text: str) -> None:
+    summary = text[text.index('id="summary"') : text.index('id="viewer"')]
+    assert summary.count("+PASSION has the highest Dice") == 3
+    numbers = re.findall(r'<p class="number">(.*?) <span', summary)
+    assert len(numbers) == 3
+    bold = re.findall(r"<b>(.*?)</b>", text)
+    assert bold
+    assert all(INTERVAL.fullmatch(number) for number in [*numbers, *bold])
+    assert "in the paper +3.1" in summary
+
+
+def test_the_winner_is_not_always_passion(tmp_path: Path) -> None:
+    out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=3, unfinished=["pixel", "+semantic", "passion"])
+    [table] = read_experiment(out).tables
+    [verdict] = verdicts(table, FEW)
+    assert verdict.head == "+semantic has the highest Dice"
+    assert not verdict.sure
+    for cell in (out / "runs").glob("*semantic*"):
+        shutil.copy(
+            next((out / "runs").glob("*baseline*")) / "evaluation/test-last/scores.csv", cell / "evaluation/test-last"
+        )
+    [table] = read_experiment(out).tables
+    [verdict] = verdicts(table, FEW)
+    assert verdict.head == "No method is above Baseline; the next is +semantic"
+    assert verdict.number == "+0.0 [+0.0, +0.0]"
+    shutil.rmtree(next((out / "runs").glob("*semantic*")))
+    [table] = read_experiment(out).tables
+    [verdict] = verdicts(table, FEW)
+    assert verdict.head.startswith("Nothing to compare yet: Baseline and another method")
+
+
+def test_it_asks_the_network_for_nothing(text: str, page: Path) -> None:
+    links = [attributes[name] for _, attributes in Page(text).tags for name in ("src", "href") if name in attributes]
+    assert {link for link in links if not link.startswith(("data:", "#"))} == {"viewer/viewer.js"}
+    assert all((page.parent / "viewer" / name).exists() for name in ("viewer.js", "niivue.js", "cases.js", "case0.js"))
+
+
+def test_cases_that_are_too_large_are_thinned_and_then_left_out(grid: Path, tmp_path: Path) -> None:
+    experiment = read_experiment(grid)
+    assert write_viewer(experiment, tmp_path / "all") == 2
+    sizes = {path.stem: path.stat().st_size for path in (tmp_path / "all").glob("case[01]*.js")}
+    whole = sum(size for name, size in sizes.items() if name.startswith("case0"))
+    assert write_viewer(experiment, tmp_path / "thin", whole - 1) == 2
+    thin = (tmp_path / "thin/cases.js").read_text()
+    assert thin.count('"shape": [18, 22, 15]') == thin.count('"spacing": [2.0, 2.0, 3.0]') == 2
+    assert write_viewer(experiment, tmp_path / "none", 100) == 0
+    assert not (tmp_path / "none").exists()
+
+
+def test_evaluations_that_kept_no_volumes_make_a_page_without_a_viewer(tmp_path: Path) -> None:
+    out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=2, unfinished=["pixel", "semantic"])
+    for path in out.glob("runs/*/evaluation/test-last/*.npz"):
+        path.unlink()
+    text = write_experiment_report(out, tmp_path / "page", FEW).read_text()
+    assert 'id="viewer"' not in text
+    assert not (tmp_path / "page/viewer").exists()
+
+
+def test_the_command_writes_the_same_again_and_touches_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=2, unfinished=["pixel", "semantic"])
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page/notes.txt").write_text("mine")
+    passion("report", out, "-o", tmp_path / "page")
+    assert f"{tmp_path / 'page/index.html'}: open it in a browser" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "page").iterdir()) == ["index.html", "notes.txt", "viewer"]
+    passion("report", out, "-o", tmp_path / "again")
+    for path in (tmp_path / "again").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "page" / path.relative_to(tmp_path / "again")).read_bytes()
+
+
+def test_mistakes_are_answered(grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = next((grid / "runs").iterdir())
+    assert "is a folder; give one, such as" in refused(capsys, "report", grid, "-o", tmp_path / "page.html")
+    assert "give it alone" in refused(capsys, "report", run, grid, "-o", tmp_path / "page")
+    assert "--serve: is for the page of an experiment" in refused(
+        capsys, "report", run, "-o", tmp_path / "p.html", "--serve"
+    )
+    (tmp_path / "mine/viewer").mkdir(parents=True)
+    assert "is not a page's" in refused(capsys, "report", grid, "-o", tmp_path / "mine")
+    assert list(tmp_path.rglob("*.html")) == []

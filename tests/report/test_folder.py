@@ -1,0 +1,76 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from grid_files import write_grid
+
+from passion.errors import InputError
+from passion.experiments.states import State
+from passion.report.folder import is_experiment, read_experiment
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return write_grid(tmp_path / "out", ["table2"], seeds=1, cases=2, unfinished=["semantic_"])
+
+
+def test_tables_rows_and_what_is_left(grid: Path) -> None:
+    experiment = read_experiment(grid)
+    second, third = experiment.tables
+    assert (second.name, second.shape, second.methods[0], second.methods[-1]) == (
+        "table2",
+        "regions",
+        "Baseline",
+        "+PASSION",
+    )
+    assert (third.networks, third.seeds) == (["rfnet", "mmformer", "m2ftrans"], 2)
+    assert len(third.rows) == 9
+    assert len(second.scores) == 6 * 2 * 8 * 15 * 3
+    # Baseline and PASSION of mmFormer at these rates stand in both tables, with the same runs.
+    assert set(second.runs) & set(third.runs) == {
+        f"BraTS2020_mmformer_{method}_0.2-0.4-0.6-0.8_seed{seed}"
+        for method in ("baseline", "passion")
+        for seed in (0, 1)
+    }
+    broken, new = experiment.unfinished
+    assert (broken.state, experiment.reason(broken)) == (State.BROKEN, "RuntimeError: out of memory")
+    assert (new.state, experiment.reason(new)) == (State.NEW, "")
+    assert experiment.cells == 12 + 18 - 4
+
+
+def test_an_experiment_is_told_from_a_run(grid: Path) -> None:
+    assert is_experiment(grid)
+    assert not is_experiment(next((grid / "runs").iterdir()))
+
+
+def test_without_a_table_or_a_finished_cell_there_is_nothing_to_show(small: Path) -> None:
+    table = (small / "table2.json").read_text()
+    (small / "table2.json").unlink()
+    with pytest.raises(InputError, match=r"no TABLE\.json.*repeat its `passion experiment` command"):
+        read_experiment(small)
+    (small / "table2.json").write_text(table)
+    shutil.rmtree(small / "runs")
+    with pytest.raises(InputError, match="none of its cells is finished"):
+        read_experiment(small)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"shape": "regions"}', '{"shape": "regions", "places": [{"cell": "a"}]}']
+)
+def test_a_table_that_is_none_is_named(small: Path, content: str) -> None:
+    (small / "table2.json").write_text(content)
+    with pytest.raises(InputError, match=r"table2\.json: ") as error:
+        read_experiment(small)
+    assert "\n" not in str(error.value)
+
+
+def test_a_table_of_which_nothing_is_finished_has_no_study(small: Path) -> None:
+    content = json.loads((small / "table2.json").read_text())
+    for place in content["places"]:
+        place["cell"] += "-other"
+    (small / "table1.json").write_text(json.dumps(content))
+    first, second = read_experiment(small).tables
+    assert first.study is None
+    assert first.scores.empty
+    assert second.study is not None
