@@ -109,7 +109,17 @@ class Shelf:
         elif name.startswith("configs/"):
             shutil.copytree(ROOT / "configs", "configs", dirs_exist_ok=True)
         elif name.endswith(".nii.gz"):
-            here.symlink_to(next(self.study.glob("raw/*/*_t1ce.nii.gz")))
+            here.symlink_to(next(self.study.resolve().glob("raw/*/*_t1ce.nii.gz")))
+        elif name == "new.csv":
+            here.write_text(
+                "case,t1c,flair\nanna,new/anna-t1c.nii.gz,new/anna-flair.nii.gz\nbert,,new/bert-flair.nii.gz\n"
+            )
+            Path("new").mkdir()
+            for file in ("anna-t1c", "anna-flair", "bert-flair"):
+                self._put(f"new/{file}.nii.gz")
+        elif name == "imagesTs":
+            here.mkdir()
+            self._put("imagesTs/anna_0001.nii.gz")
         elif name == "cases":
             (here / "one").mkdir(parents=True)
             self._put("cases/one/t1c.nii.gz")

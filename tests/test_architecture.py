@@ -7,9 +7,10 @@ import passion
 
 ROOT = Path(passion.__file__).parent
 LINE = [
-    "data", "missingness", "networks", "objectives", "evaluation.metrics", "inference", "training", "configuration",
-    "trust", "weights", "models", "runs", "progress", "experiment", "importing", "evaluation", "prediction", "bundle",
-    "experiments", "report", "exporting", "overview", "options", "cli", "demo",
+    "data", "missingness", "networks", "objectives", "evaluation.metrics", "windows", "inference", "training",
+    "configuration", "trust", "weights", "models", "runs", "progress", "warm_start", "experiment", "importing",
+    "evaluation", "segmentation", "prediction", "predicted_cases", "bundle", "experiments", "report", "exporting",
+    "overview", "options", "cli", "demo",
 ]  # fmt: skip
 EVERYWHERE = {"errors", "files", "parallel", "plugins", "reading", "typed"}
 LAZY = {"cli"}

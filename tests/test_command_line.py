@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from command_line import RATES, passion, refused, training_words
 
-from passion import InferenceSettings, cli, predict
+from passion import InferenceSettings, Predictor, cli, predict
 from passion.data.study import read_run_study
 from passion.errors import InputError
 
@@ -68,7 +68,8 @@ def test_python_and_command_line_predict_alike(trained: Path, raw: Path, tmp_pat
     passion("predict", trained, *words, "-o", out, "--probabilities", soft, "--blend", "gaussian", "--device", "cpu")
     settings = InferenceSettings(blend="gaussian")
     arrays = {name: np.asarray(nibabel.load(path).dataobj) for name, path in files.items()}
-    found = predict(trained, arrays, nibabel.load(files["t1c"]).affine, device="cpu", settings=settings)
+    affine = nibabel.load(files["t1c"]).affine
+    found = predict(trained, arrays, affine, device="cpu", settings=settings, probabilities=True)
     assert found.modalities == "t1c+flair"
     np.testing.assert_array_equal(found.labels, np.asarray(nibabel.load(out).dataobj))
     probabilities = found.probabilities()
@@ -79,12 +80,13 @@ def test_python_and_command_line_predict_alike(trained: Path, raw: Path, tmp_pat
 
 def test_several_runs_are_averaged_and_mirror_images_too(trained: Path, raw: Path) -> None:
     files = {"t2": file_of(raw, "t2")}
-    one = predict(trained, files, device="cpu")
-    twice = predict([trained, trained], files, device="cpu")
+    one = predict(trained, files, device="cpu", probabilities=True)
+    twice = predict([trained, trained], files, device="cpu", probabilities=True)
     np.testing.assert_allclose(twice.in_box, one.in_box, atol=1e-6)
-    mirrored = predict(trained, files, device="cpu", settings=InferenceSettings(mirror=True))
+    predictor = Predictor.load(trained, device="cpu", settings=InferenceSettings(mirror=True))
+    mirrored = predictor.segment(files, probabilities=True)
     image = np.asarray(nibabel.load(files["t2"]).dataobj)
-    turned = predict(trained, {"t2": image[::-1]}, device="cpu", settings=InferenceSettings(mirror=True))
+    turned = predictor.segment({"t2": image[::-1]}, probabilities=True)
     np.testing.assert_allclose(turned.probabilities()[:, ::-1], mirrored.probabilities(), atol=1e-4)
     assert np.abs(mirrored.in_box - one.in_box).max() > 1e-3
 

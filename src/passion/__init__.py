@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from passion.inference import InferenceSettings
-    from passion.prediction import Segmentation, predict
+    from passion.prediction import Predictor, predict
+    from passion.segmentation import Segmentation
 
 __version__ = "0.1.0"
-__all__ = ["InferenceSettings", "Segmentation", "predict"]
+__all__ = ["InferenceSettings", "Predictor", "Segmentation", "predict"]
+
+_MODULES = {"InferenceSettings": "inference", "Segmentation": "segmentation"}
 
 
 def __getattr__(name: str) -> Any:
@@ -20,4 +23,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module("passion.inference" if name == "InferenceSettings" else "passion.prediction"), name)
+    return getattr(import_module(f"passion.{_MODULES.get(name, 'prediction')}"), name)

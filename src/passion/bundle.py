@@ -22,9 +22,9 @@ from passion.data.resampling import Grid
 from passion.data.store import Box
 from passion.data.study import Study
 from passion.errors import InputError
-from passion.inference import InferenceSettings, infer
+from passion.inference import InferenceSettings, infer, most_likely
 from passion.networks import build
-from passion.prediction import as_volume, labels_of, stack_case
+from passion.prediction import as_volume, labels_of, reference_first, stack_case
 
 NIFTI = (".nii.gz", ".nii")
 
@@ -127,9 +127,10 @@ class StackModalitiesd(Transform):  # type: ignore[misc]
         given = {name: data[name] for name in self.study.modalities if name in data}
         if not given:
             raise InputError(f"case: has no modality; give at least one of {', '.join(self.study.modalities)}")
-        volumes = {
-            name: as_volume(name, image.as_tensor()[0].numpy(), affine_of(image)) for name, image in given.items()
-        }
+        volumes = (
+            (name, as_volume(name, given[name].as_tensor()[0].numpy(), affine_of(given[name])))
+            for name in reference_first(given, self.study)
+        )
         seen = stack_case(volumes, self.study, self.crop, self.patch_size)
         meta = {
             "filename_or_obj": str(data.get("case", given[seen.reference].meta.get("filename_or_obj", "case"))),
@@ -162,7 +163,8 @@ class LabelsOnOwnGridd(Transform):  # type: ignore[misc]
         # Labels are resampled where the two are different objects.
         grid = own if grid.alike(own) else grid
         start, stop = (tuple(int(place) for place in corner) for corner in meta["box"])
-        labels = labels_of(torch.as_tensor(data["pred"]), Box(start, stop), grid, own, self.study)
+        classes = most_likely(torch.as_tensor(data["pred"])[None, None])[0, 0].cpu().numpy()
+        labels = labels_of(classes, Box(start, stop), grid, own, self.study)
         kept = {"filename_or_obj": meta["filename_or_obj"], "original_affine": own.affine}
         affine = torch.from_numpy(own.affine)
         return {**data, "pred": MetaTensor(torch.from_numpy(labels)[None], affine=affine, meta=kept)}

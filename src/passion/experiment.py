@@ -23,7 +23,7 @@ from passion.data.split import Split, check_disjoint, read_split, write_split
 from passion.data.store import PreparedStudy
 from passion.data.study import RUN_STUDY, Study, read_run_study, write_run_study
 from passion.data.whole_cases import WholeCases
-from passion.errors import InputError, own_words
+from passion.errors import InputError, note, own_words
 from passion.files import remove, write_json, write_text
 from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence
 from passion.parallel import leads
@@ -39,6 +39,7 @@ from passion.progress import (
 from passion.runs import checkpoint_path
 from passion.training.callbacks import AtomicCheckpoints, Checkpoint, History, ProgressBar
 from passion.training.module import TrainingModule
+from passion.warm_start import start_from
 
 TENSORBOARD = "tensorboard"
 """Folder of its files; they are made from the history whenever a run goes on, since killed they may end anywhere."""
@@ -157,6 +158,8 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> bool
         if epochs_done(out) >= configuration.training.epochs:
             return False
     experiment = assemble(configuration)
+    if configuration.training.start_from and not checkpoint_path(out, "last").exists():
+        _warm_start(configuration.training.start_from, experiment, configuration)
     with claim_run_folder(out, resume) if leads() else nullcontext():
         if leads():
             _describe(experiment, configuration, out)
@@ -213,6 +216,13 @@ def _plugins() -> list[Any]:
     """Under SLURM Lightning would, asked to requeue, leave checkpoints of half epochs and go on from them."""
     requeue = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
     return [AtomicCheckpoints(), *requeue]
+
+
+def _warm_start(run: Path, experiment: Experiment, configuration: Configuration) -> None:
+    module = experiment.module
+    begun = start_from(run, module.network, module.objective, experiment.study, configuration)
+    if leads():
+        note(begun)
 
 
 def _strategy(devices: int) -> str | DDPStrategy:

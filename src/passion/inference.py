@@ -1,25 +1,22 @@
 """Sliding windows in which each modality is encoded once and many subsets are decoded."""
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
 
 import torch
-from monai.inferers import sliding_window_inference
 from torch import Tensor
 
 from passion.errors import InputError
 from passion.networks.contract import Segmenter
+from passion.windows import Blend, Walk, slide
 
 SLICES_AT_ONCE = 8
 """Slices that are segmented together."""
 
 VOXELS_AT_ONCE = {True: 5 * 80**3, False: 16 * 80**3}
 """Voxels of the answers that are decoded together: few on a CPU (True), whose caches are small, many on a GPU."""
-
-OVERLAP = 0.5
-"""Part of a window that neighbouring windows share (as in the published code)."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class InferenceSettings:
         mirror: average over all mirror images of the case, which takes 8 times as long (4 times for slices).
     """
 
-    blend: Literal["constant", "gaussian"] = "constant"
+    blend: Blend = "constant"
     mirror: bool = False
 
 
@@ -51,12 +48,12 @@ def segment(
     Returns:
         Class indices (S, X, Y, Z) uint8, on the CPU.
     """
-    parts = [images] if network.spatial_dims == 3 else torch.split(images, SLICES_AT_ONCE, dim=-1)
-    answers = (infer(network, part, present, subsets, settings) for part in parts)
-    return torch.cat([most_likely(answer[None])[0].cpu() for answer in answers], dim=-1)
+    labels = torch.empty((len(subsets), *images.shape[2:]), dtype=torch.uint8)
+    for part, probabilities in infer_parts([network], images, present, subsets, settings):
+        labels[:, *part] = most_likely(probabilities[None])[0].cpu()
+    return labels
 
 
-@torch.inference_mode()
 def infer(
     network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor, settings: InferenceSettings = PUBLISHED
 ) -> Tensor:
@@ -76,34 +73,61 @@ def infer(
     Returns:
         (S, K, X, Y, Z) float32.
     """
-    total = _infer_case(network, images, present, subsets, settings)
-    if not settings.mirror:
-        return total
-    axes = range(2, 2 + network.spatial_dims)
-    flips = [some for count in range(1, len(axes) + 1) for some in combinations(axes, count)]
-    for flip in flips:
-        total += _infer_case(network, images.flip(flip), present, subsets, settings).flip(flip)
-    return total.div_(1 + len(flips))
+    whole = torch.empty((len(subsets), network.classes, *images.shape[2:]), device=images.device)
+    for part, probabilities in infer_parts([network], images, present, subsets, settings):
+        whole[:, :, *part] = probabilities
+    return whole
 
 
-def _infer_case(
-    network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor, settings: InferenceSettings
-) -> Tensor:
-    """What `infer` returns, without mirror images."""
-    if network.spatial_dims == 3:
-        return _infer_batch(network, images, present, subsets, settings)[0]
-    slices = torch.split(images[0].movedim(-1, 0), SLICES_AT_ONCE)
-    return torch.cat([_infer_batch(network, some, present, subsets, settings) for some in slices]).movedim(0, -1)
+@torch.inference_mode()
+def infer_parts(
+    networks: Sequence[Segmenter],
+    images: Tensor,
+    present: Tensor,
+    subsets: Tensor,
+    settings: InferenceSettings = PUBLISHED,
+) -> Iterator[tuple[tuple[slice, slice, slice], Tensor]]:
+    """What `infer` returns, averaged over networks, part by part: a whole case's probabilities are never in memory.
+
+    Args:
+        networks: of the same study, in evaluation mode.
+        images: see `infer`.
+        present: see `infer`.
+        subsets: see `infer`.
+        settings: see `infer`.
+
+    Yields:
+        Which voxels of the case a part is, one slice an axis, and their probabilities (S, K, *part) float32. The
+        parts cover the case without overlap.
+    """
+    dims = networks[0].spatial_dims
+    count = range(dims + 1 if settings.mirror else 1)
+    flips = [flip for axes in count for flip in combinations(range(dims), axes)]
+    walks = [
+        Walk(_answering(network, present, subsets), network.patch_size, flip) for network in networks for flip in flips
+    ]
+    *_, width, depth = images.shape[2:]
+    if dims == 3:
+        for rows, answers in slide(images, walks, settings.blend):
+            yield (rows, slice(0, width), slice(0, depth)), _by_subset(answers, subsets)[0]
+        return
+    for first in range(0, depth, SLICES_AT_ONCE):
+        slices = slice(first, min(first + SLICES_AT_ONCE, depth))
+        for rows, answers in slide(images[0, ..., slices].movedim(-1, 0), walks, settings.blend):
+            yield (rows, slice(0, width), slices), _by_subset(answers, subsets).movedim(0, -1)
 
 
-def _infer_batch(
-    network: Segmenter, images: Tensor, present: Tensor, subsets: Tensor, settings: InferenceSettings
-) -> Tensor:
-    """Images (N, M, *space) of the same modalities -> class probabilities (N, S, K, *space)."""
+def _by_subset(answers: Tensor, subsets: Tensor) -> Tensor:
+    """(N, S K, *space) -> (N, S, K, *space)."""
+    return answers.view(len(answers), len(subsets), -1, *answers.shape[2:])
+
+
+def _answering(network: Segmenter, present: Tensor, subsets: Tensor) -> Callable[[Tensor], Tensor]:
+    """From windows (N, M, *size) of the same modalities to class probabilities (N, S K, *size)."""
     count = len(subsets)
-    rows_at_once = max(1, VOXELS_AT_ONCE[images.device.type == "cpu"] // math.prod(network.patch_size))
 
     def answer(windows: Tensor) -> Tensor:
+        rows_at_once = max(1, VOXELS_AT_ONCE[windows.device.type == "cpu"] // math.prod(network.patch_size))
         encoding = network.encode(windows, present.expand(len(windows), -1))
         rows = torch.arange(len(windows)).repeat_interleave(count)
         asked = subsets.repeat(len(windows), 1)
@@ -115,12 +139,7 @@ def _infer_batch(
             torch.softmax(logits.float(), 1, out=probabilities[some])
         return probabilities.view(len(windows), -1, *windows.shape[2:])
 
-    probabilities = sliding_window_inference(
-        images, roi_size=network.patch_size, sw_batch_size=len(images), predictor=answer, overlap=OVERLAP,
-        mode=settings.blend,
-    )  # fmt: skip
-    by_subset: Tensor = probabilities.view(len(images), count, -1, *images.shape[2:])
-    return by_subset
+    return answer
 
 
 def most_likely(probabilities: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ EARLY_FUSION = "early_fusion"
 """The network that wraps an ordinary one."""
 
 
-SWITCHES = ("--resume", "--json", "--complete", "--link", "--retry", "--skip-broken", "--serve")
+SWITCHES = ("--resume", "--json", "--complete", "--link", "--retry", "--skip-broken", "--serve", "--mirror")
 """Options that are given without a value."""
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from multiprocessing.connection import wait
 from typing import TypeVar
 
@@ -80,6 +80,21 @@ def _serve() -> None:
         os._exit(1)
 
     threading.Thread(target=end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Callable[[], Result]]]:
+    """Items, each with what gives `function` of it or raises what that raised; a thread works out the next meanwhile.
+
+    >>> [outcome() for _, outcome in one_ahead(str.upper, "ab")]
+    ['A', 'B']
+    """
+    with ThreadPoolExecutor(1) as thread:
+        ready: list[tuple[Item, Callable[[], Result]]] = []
+        for item in items:
+            ready.append((item, thread.submit(function, item).result))
+            if len(ready) > 1:
+                yield ready.pop(0)
+        yield from ready
 
 
 def leads() -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -51,6 +51,7 @@ class TrainedRun:
         crop: how the network's patches were taken.
         precision: that the network was trained in, "32-true" or "bf16-mixed".
         prepared: folder of the prepared study that it was trained on; None: an exported model does not say.
+        options: of the network, and its `name`; an exported model has those that follow from the study beside them.
     """
 
     study: Study
@@ -59,6 +60,7 @@ class TrainedRun:
     crop: Crop
     precision: str
     prepared: Path | None
+    options: Mapping[str, Any]
 
 
 def load_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> TrainedRun:
@@ -74,7 +76,8 @@ def load_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> Tra
 def _from_model(folder: Path, device: torch.device) -> TrainedRun:
     card, network = read_model(folder)
     use, epoch = card["inference"], card["checkpoint"]["epoch"]
-    return TrainedRun(read_run_study(folder), network.to(device), epoch, use["crop"], use["precision"], None)
+    study, network = read_run_study(folder), network.to(device)
+    return TrainedRun(study, network, epoch, use["crop"], use["precision"], None, card["network"])
 
 
 def _from_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> TrainedRun:
@@ -99,7 +102,8 @@ def _from_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> Tr
     except InputError as error:
         raise InputError(f"{settings}: its network cannot be built ({error}); repeat the run") from error
     data, precision = configuration.data, configuration.training.precision
-    return TrainedRun(study, network.to(device).eval(), epoch + 1, data.crop, precision, data.prepared)
+    network, options = network.to(device).eval(), configuration.network
+    return TrainedRun(study, network, epoch + 1, data.crop, precision, data.prepared, options)
 
 
 def _network_that_fits(configuration: Configuration, study: Study, weights: Mapping[str, Tensor]) -> Segmenter:

@@ -39,7 +39,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_predictions_are_those_of_the_run_bit_for_bit(trained: Path, model: Path, raw: Path) -> None:
     for files in ({"t1c": image(raw, "t1ce"), "flair": image(raw, "flair")}, {"t2": image(raw, "t2")}):
-        run, exported = (predict(folder, files, device="cpu") for folder in (trained, model))
+        run, exported = (predict(folder, files, device="cpu", probabilities=True) for folder in (trained, model))
         np.testing.assert_array_equal(exported.in_box, run.in_box)
         np.testing.assert_array_equal(exported.labels, run.labels)
         assert exported.study == run.study
@@ -49,7 +49,8 @@ def test_runs_and_exported_models_are_averaged_together(trained: Path, model: Pa
     other = untrained_run(tmp_path / "other", load_run(model, "last", torch.device("cpu")).study, SMALL_RFNET)
     passion("export", other, "-o", tmp_path / "model")
     files = {"t1": image(raw, "t1")}
-    runs, mixed = (predict(both, files, device="cpu") for both in ([trained, other], [model, tmp_path / "model"]))
+    together = [[trained, other], [model, tmp_path / "model"]]
+    runs, mixed = (predict(folders, files, device="cpu", probabilities=True) for folders in together)
     np.testing.assert_array_equal(mixed.in_box, runs.in_box)
 
 

@@ -55,11 +55,15 @@ def normalise(voxels: NDArray[np.float32]) -> tuple[NDArray[np.float32], Box]:
     """
     box = bounding_box(voxels != 0)
     cropped = voxels[box.slices]
-    foreground = cropped != 0
-    values = cropped[foreground].astype(np.float64)
-    spread = values.std() or 1.0
-    out = np.where(foreground, (cropped - values.mean()) / spread, 0.0)
-    return out.astype(np.float32), box
+    count = np.count_nonzero(cropped)
+    mean = cropped.sum(dtype=np.float64) / count
+    # Slice by slice, since double precision of a whole volume would take several times its memory.
+    squares = sum(np.square(plane[plane != 0] - mean).sum() for plane in cropped)
+    spread = np.sqrt(squares / count) or 1.0
+    out = np.zeros_like(cropped)
+    for plane, normalised in zip(cropped, out, strict=True):
+        np.copyto(normalised, (plane - mean) / spread, where=plane != 0, casting="same_kind")
+    return out, box
 
 
 def fingerprint(case: Case) -> dict[str, list[int]]:

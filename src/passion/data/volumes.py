@@ -1,7 +1,7 @@
 """Reading NIfTI files, with every reason for which one can be refused."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class Volume:
     def grid(self) -> Grid:
         """Where the voxels are."""
         return Grid(self.voxels.shape, self.affine)
+
+    def without_voxels(self) -> "Volume":
+        """The same file and place, with zeros that take no memory."""
+        return replace(self, voxels=np.broadcast_to(np.float32(0), self.voxels.shape))
 
 
 def read_volume(path: Path) -> Volume:

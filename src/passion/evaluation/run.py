@@ -17,11 +17,12 @@ from passion.evaluation.metrics import TOLERANCE_MM, check_tolerance
 from passion.evaluation.scored import ScoredCases
 from passion.evaluation.subsets import By, evaluate
 from passion.files import alone_in
-from passion.inference import OVERLAP, choose_device
+from passion.inference import choose_device
 from passion.models import is_model
 from passion.networks import Segmenter
 from passion.progress import surroundings
 from passion.runs import CheckpointName, load_run, versions
+from passion.windows import OVERLAP
 
 Precision = Literal["trained", "fp32", "bf16"]
 """Of the network in evaluation; "trained": the one that it was trained in. Probabilities are always in fp32."""

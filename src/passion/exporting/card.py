@@ -12,12 +12,13 @@ import pandas as pd
 from passion.configuration import Configuration
 from passion.data.study import Study
 from passion.errors import InputError
-from passion.inference import OVERLAP, PUBLISHED
+from passion.inference import PUBLISHED
 from passion.missingness import SLICE_MARK
 from passion.models import FORMAT
 from passion.networks import Segmenter, network_class
 from passion.report.results import read_json, read_scores, read_training_presence
 from passion.runs import CheckpointName, TrainedRun
+from passion.windows import OVERLAP
 
 NOT_STATED = "not stated"
 NOT_KNOWN = "not known: the weights were imported"

@@ -1,6 +1,6 @@
 """Parts that the published networks share, in two and three dimensions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from passion.errors import InputError
-from passion.networks.contract import PerModality, reorder_blocks
+from passion.networks.contract import ModalityAxis, PerModality
 from passion.networks.convolution import Convolution2d, Convolution3d, pointwise
 
 NORM_EPS = 1e-5
@@ -124,9 +124,9 @@ class SharedFusion(nn.Module, PerModality):
         assert bias is not None
         return total.add_(bias.view(-1, *[1] * (total.ndim - 2)))
 
-    def reorder_modalities(self, order: Tensor) -> None:
+    def modality_axes(self) -> Mapping[str, Sequence[ModalityAxis]]:
         """See `PerModality`."""
-        reorder_blocks(self.convolution.weight, 1, order)
+        return {"convolution.weight": [ModalityAxis(1)]}
 
 
 class PostNormFusion(nn.Module):

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,18 +46,42 @@ class Decoding:
         return Decoding(self.logits.detach(), tuple(deep.detach() for deep in self.deep_logits), self.features.detach())
 
 
-class PerModality(ABC):
+class ModalityAxis(NamedTuple):
+    """An axis that holds equal blocks, one a modality in their order, and behind them what belongs to none.
+
+    Args:
+        axis: which.
+        rest: entries behind the blocks.
+    """
+
+    axis: int
+    rest: int = 0
+
+    def places(self, extent: int, modalities: int, order: Sequence[int]) -> Tensor:
+        """Which of `extent` entries belong to the modalities in `order`, one after the other, and to none.
+
+        >>> ModalityAxis(0, rest=1).places(7, 3, [2, 0])
+        tensor([4, 5, 0, 1, 6])
+        """
+        blocks = torch.arange(extent - self.rest).view(modalities, -1)
+        return torch.cat((blocks[list(order)].flatten(), torch.arange(extent - self.rest, extent)))
+
+
+class PerModality:
     """A module with parameters, or children, that stand along the modality axis."""
 
-    @abstractmethod
+    def modality_axes(self) -> Mapping[str, Sequence[ModalityAxis]]:
+        """Of each parameter that stands along the modality axis, by its name in the module, the axes that do."""
+        return {}
+
     def reorder_modalities(self, order: Tensor) -> None:
         """Put what belongs to modality `order[i]` at place i; order (M,) int64."""
-
-
-def reorder_blocks(parameter: Tensor, axis: int, order: Tensor) -> None:
-    """Reorder, in place, the equal blocks that `axis` holds, one a modality."""
-    blocks = parameter.data.chunk(len(order), axis)
-    parameter.data = torch.cat([blocks[index] for index in order.tolist()], axis)
+        assert isinstance(self, nn.Module)
+        for name, axes in self.modality_axes().items():
+            parameter = self.get_parameter(name)
+            for axis in axes:
+                places = axis.places(parameter.shape[axis.axis], len(order), order.tolist())
+                parameter.data = parameter.data.index_select(axis.axis, places.to(parameter.device))
 
 
 class ModalityList(nn.ModuleList, PerModality):

@@ -1,7 +1,7 @@
 """M2FTrans (Shi et al., IEEE JBHI 2024), as the PASSION authors use it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -18,7 +18,7 @@ from passion.networks.blocks import (
     deep_head,
 )
 from passion.networks.channel_attention import CrossBlock, place
-from passion.networks.contract import Decoding, Encoding, PerModality, reorder_blocks
+from passion.networks.contract import Decoding, Encoding, ModalityAxis, PerModality
 from passion.networks.modalitywise import DecoderStage, ModalityWise, Pairs, RowEncoding
 
 LEVELS = 5
@@ -119,9 +119,9 @@ class M2FTrans(ModalityWise, PerModality):
         self.deep_heads = nn.ModuleList(deep_head(spatial_dims, channels, classes) for channels in widths)
         self.head = convolution(spatial_dims, width, classes, kernel=1)
 
-    def reorder_modalities(self, order: Tensor) -> None:
+    def modality_axes(self) -> Mapping[str, Sequence[ModalityAxis]]:
         """See `PerModality`."""
-        reorder_blocks(self.positions, 0, order)
+        return {"positions": [ModalityAxis(0)]}
 
     def _encode_modality(self, image: Tensor, modality: int) -> tuple[Sequence[Tensor], ...]:
         features = self.encoders[modality](image)

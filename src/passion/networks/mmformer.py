@@ -1,7 +1,7 @@
 """mmFormer (Zhang et al., MICCAI 2022), as the PASSION authors use it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, cast
 
@@ -16,7 +16,7 @@ from passion.networks.blocks import (
     convolution,
     normalise_and_activate,
 )
-from passion.networks.contract import Decoding, Encoding, ModalityList, PerModality, reorder_blocks
+from passion.networks.contract import Decoding, Encoding, ModalityAxis, ModalityList, PerModality
 from passion.networks.modalitywise import DecoderStage, ModalityWise, Pairs, RowEncoding
 
 STAGES = 5
@@ -147,10 +147,17 @@ class MMFormer(ModalityWise, PerModality):
         self.from_tokens = convolution(spatial_dims, modalities * token_dim, modalities * deepest, kernel=1)
         self.fusion_decoder = FusionDecoder(spatial_dims, modalities, classes, width)
 
-    def reorder_modalities(self, order: Tensor) -> None:
-        """See `PerModality`; exact with the aligned token layout only."""
-        reorder_blocks(self.positions, 0, order)
-        reorder_blocks(self.from_tokens.weight, 1, order)
+    def modality_axes(self) -> Mapping[str, Sequence[ModalityAxis]]:
+        """See `PerModality`; reordering is exact with the aligned token layout only.
+
+        The channels between the last two belong to no modality, and there are as many blocks of them.
+        """
+        return {
+            "positions": [ModalityAxis(0)],
+            "from_tokens.weight": [ModalityAxis(0), ModalityAxis(1)],
+            "from_tokens.bias": [ModalityAxis(0)],
+            "fusion_decoder.fuse_bottleneck.convolution.weight": [ModalityAxis(1)],
+        }
 
     def _encode_modality(self, image: Tensor, modality: int) -> tuple[Sequence[Tensor], ...]:
         features = self.encoders[modality](image)

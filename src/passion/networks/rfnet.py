@@ -1,6 +1,6 @@
 """RFNet (Ding et al., ICCV 2021), as the PASSION authors use it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -17,7 +17,7 @@ from passion.networks.blocks import (
     deep_head,
     normalise_and_activate,
 )
-from passion.networks.contract import Decoding, Encoding, PerModality, reorder_blocks
+from passion.networks.contract import Decoding, Encoding, ModalityAxis, PerModality
 from passion.networks.modalitywise import DecoderStage, ModalityWise, Pairs, RowEncoding
 
 LEVELS = 4
@@ -65,13 +65,13 @@ class RegionWeights(nn.Module, PerModality):
         out = torch.einsum("pkh,kmh->pkm", F.leaky_relu(hidden, 0.2), self.out_weight) + self.out_bias
         return out.sigmoid()
 
-    def reorder_modalities(self, order: Tensor) -> None:
-        """See `PerModality`."""
-        of_means, of_share = self.hidden_weight.data[..., :-1], self.hidden_weight.data[..., -1:]
-        blocks = of_means.chunk(len(order), 2)
-        self.hidden_weight.data = torch.cat([*(blocks[index] for index in order.tolist()), of_share], 2)
-        reorder_blocks(self.out_weight, 1, order)
-        reorder_blocks(self.out_bias, 1, order)
+    def modality_axes(self) -> Mapping[str, Sequence[ModalityAxis]]:
+        """See `PerModality`; behind the means of the modalities stands the share of the voxels."""
+        return {
+            "hidden_weight": [ModalityAxis(2, rest=1)],
+            "out_weight": [ModalityAxis(1)],
+            "out_bias": [ModalityAxis(1)],
+        }
 
 
 class RegionFusion(nn.Module):

@@ -1,6 +1,7 @@
 """What a training run can be told."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 
@@ -18,6 +19,7 @@ class TrainingSettings:
         recompute: activation checkpointing: less memory for more time, the same results.
         compile: compile encoders and decoders with `torch.compile`, on a GPU as CUDA graphs, one for each count of
             present modalities; the first steps then take minutes.
+        start_from: folder of a run whose weights to begin with, of the same network; modalities are matched by name.
         seed: of initial weights, order, patches, augmentation and dropout.
         validate_every: epochs between validations over all subsets; 0: never.
         preference_every: steps between measurements of relative preference where the objective does not measure
@@ -33,6 +35,7 @@ class TrainingSettings:
     power: float = 0.9
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     recompute: bool = False
+    start_from: Path | None = None
     compile: bool = False
     seed: int = 0
     validate_every: int = 10

@@ -16,7 +16,10 @@ DATASET = "dataset.json"
 MODALITY_KEYS = ("channel_names", "modality")
 """What modalities are named under, by nnU-Net and by the Decathlon; the first that is there tells the layout."""
 
-TAKEN = {"case", "label", "target", "reference", "run", "out", "checkpoint", "device", "images", "help"}
+TAKEN = {
+    "case", "label", "target", "reference", "run", "out", "checkpoint", "device", "images", "help", "cases", "layout",
+    "skip-broken", "skip_broken", "blend", "mirror", "resample", "probabilities",
+}  # fmt: skip
 """Modalities cannot be called like this: they are columns, files and options of their own."""
 
 MOST_CLASSES = 256

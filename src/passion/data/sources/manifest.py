@@ -40,7 +40,7 @@ class Manifest(Source):
             return None
         study = _study(path.with_suffix(".yaml"))
         columns = [*study.modalities, "label"]
-        rows = _rows(path, columns)
+        rows = rows_of(path, columns, needed=columns)
         _check_once(rows, columns, path)
         cases = []
         for row in rows:
@@ -71,10 +71,19 @@ def _study(path: Path) -> Study:
     return described_study(read_yaml(path), path)
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[dict[Any, str]]:
-    """Of the table, which may come from a spreadsheet: empty rows and columns, and spaces around words, are nothing."""
+def rows_of(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[dict[Any, str]]:
+    """Of a table, which may come from a spreadsheet: empty rows and columns, and spaces around words, are nothing.
+
+    Args:
+        path: of the CSV file.
+        columns: that it may have beside `case`.
+        needed: those that it must have.
+
+    Raises:
+        InputError: unreadable, no case, an unknown column or one that is not there, or names that cases cannot have.
+    """
     expected = ["case", *columns]
-    table = read_table(path, expected).apply(lambda column: column.str.strip())
+    table = read_table(path, ["case", *needed]).apply(lambda column: column.str.strip())
     table = table.loc[(table != "").any(axis=1), [name in expected or any(table[name]) for name in table.columns]]
     unknown = [column for column in table.columns if column not in expected]
     if unknown:
@@ -92,7 +101,7 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[Any, str]]:
 
 
 def _file(row: Mapping[Any, str], column: str, manifest: Path) -> Path:
-    path = _path(row[column], manifest)
+    path = path_of(row[column], manifest)
     if not is_file(path):
         raise InputError(
             f"{manifest}: case {row['case']!r}, column {column!r}: there is no file {row[column]!r}; correct the "
@@ -101,7 +110,8 @@ def _file(row: Mapping[Any, str], column: str, manifest: Path) -> Path:
     return path
 
 
-def _path(cell: str, manifest: Path) -> Path:
+def path_of(cell: str, manifest: Path) -> Path:
+    """The file that a cell names."""
     # That of pathlib raises where there is no such user.
     return manifest.parent / os.path.expanduser(cell)
 
@@ -111,6 +121,6 @@ def _check_once(rows: Sequence[Mapping[Any, str]], columns: Sequence[str], manif
     seen: dict[str, str] = {}
     for row in rows:
         for column in columns:
-            here, path = f"case {row['case']!r}, column {column!r}", os.path.normpath(_path(row[column], manifest))
+            here, path = f"case {row['case']!r}, column {column!r}", os.path.normpath(path_of(row[column], manifest))
             if row[column] and seen.setdefault(path, here) != here:
                 raise InputError(f"{manifest}: {row[column]!r} is {seen[path]}, and {here}; correct one")

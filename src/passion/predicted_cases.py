@@ -1,0 +1,182 @@
+"""A folder of segmented cases: OUT/CASE.nii.gz each, cases.csv about them, and what they were made with."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from passion.data.new_cases import check_headers
+from passion.data.prepare import fingerprint
+from passion.data.sources.plan import EXTENSIONS
+from passion.data.study import Case, Study
+from passion.errors import InputError
+from passion.files import replacing, write_json
+from passion.networks import Segmenter
+from passion.parallel import one_ahead, track
+from passion.prediction import Predictor, write_answer
+from passion.segmentation import Segmentation
+
+TABLE = "cases.csv"
+WEIGHTS = "weights"
+RECORD = "predict.json"
+"""With what the cases of a folder were segmented, and from which files."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of many cases.
+
+    Args:
+        done: how many were segmented now.
+        kept: how many were there already.
+        broken: why others could not be, one line each.
+    """
+
+    done: int
+    kept: int
+    broken: Sequence[str]
+
+
+class _Folder:
+    """What a folder of results holds, on disk and in mind.
+
+    Args:
+        out: the folder.
+        probabilities: folder of the probabilities, if they are wanted.
+        options: what the results depend on.
+    """
+
+    def __init__(self, out: Path, probabilities: Path | None, options: Mapping[str, Any]) -> None:
+        if out.name.endswith(EXTENSIONS):
+            raise InputError(f"--out {out}: with --cases give a folder for the files, not a file")
+        self.out = out
+        self.probabilities = probabilities
+        self.options = options
+        self.files: dict[str, Any] = {}
+        self.rows: dict[str, Mapping[Any, Any]] = {}
+        record = out / RECORD
+        if record.exists():
+            self._go_on(record)
+        elif out.exists() and (not out.is_dir() or any(out.glob("[!.]*"))):
+            raise InputError(f"--out {out}: holds something else than segmented cases; choose another folder")
+
+    def _go_on(self, record: Path) -> None:
+        try:
+            content = json.loads(record.read_text(encoding="utf-8"))
+            before, self.files = content["options"], content["files"]
+            self.rows = {
+                row["case"]: row for row in pd.read_csv(self.out / TABLE, dtype={"case": str}).to_dict("records")
+            }
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{record}: cannot be read; remove {self.out} or choose another folder") from error
+        for name, value in self.options.items():
+            if before.get(name) != value:
+                other = f"with {name} {before.get(name)}, not {value}" if name != WEIGHTS else "by other runs"
+                raise InputError(
+                    f"--out {self.out}: its cases were segmented {other}; choose another folder, or remove this one"
+                )
+
+    def targets(self, name: str) -> tuple[Path, Path | None]:
+        """Where labels and probabilities of a case go."""
+        file = f"{name}.nii.gz"
+        return self.out / file, self.probabilities / file if self.probabilities else None
+
+    def has(self, case: Case) -> bool:
+        """Whether a case is there, made from the files that it has now."""
+        if case.name not in self.rows or not all(path.exists() for path in self.targets(case.name) if path):
+            return False
+        return all(path.exists() for path in case.files.values()) and self.files.get(case.name) == fingerprint(case)
+
+    def note(self, case: Case, found: Segmentation, seconds: float) -> None:
+        """Write down that a case is there."""
+        volumes = {f"{region}_ml": round(found.volume_ml(region), 3) for region in found.study.regions}
+        self.rows[case.name] = {
+            "case": case.name,
+            "modalities": found.modalities,
+            **({"on_grid_of": found.reference} if found.study.resample else {}),
+            **volumes,
+            "seconds": round(seconds, 2),
+        }
+        self.files[case.name] = fingerprint(case)
+        with replacing(self.out / TABLE) as beside:
+            pd.DataFrame([self.rows[name] for name in sorted(self.rows)]).to_csv(beside, index=False)
+        write_json(self.out / RECORD, {"options": self.options, "files": self.files})
+
+
+def predict_cases(
+    predictor: Predictor,
+    cases: Sequence[Case],
+    raw: Path,
+    out: Path,
+    probabilities: Path | None = None,
+    skip_broken: bool = False,
+) -> Outcome:
+    """Segment cases one after the other; those that are there, made from the same files in the same way, are kept.
+
+    Headers of all files are read first. What only voxels tell is found on the way, and then stops that case alone.
+
+    Args:
+        predictor: the runs.
+        cases: to segment.
+        raw: where they come from.
+        out: folder to write `CASE.nii.gz`, `cases.csv` and `predict.json` to.
+        probabilities: folder to write probabilities to, under the same names.
+        skip_broken: segment the others where the header of a file is broken.
+
+    Raises:
+        InputError: nothing to segment, `out` holds something else or cases segmented in another way, or, without
+            `skip_broken`, all cases whose headers say that they cannot be used, a line each.
+    """
+    if not cases:
+        raise InputError(f"{raw}: there is no case; is it the right folder?")
+    cases = [replace(case, target=None) for case in cases]
+    folder = _Folder(out, probabilities, _options(predictor, raw))
+    todo = [case for case in cases if not folder.has(case)]
+    broken = _broken_headers(todo, predictor.study)
+    if broken and not skip_broken:
+        raise InputError("\n".join([*broken.values(), "nothing was segmented; --skip-broken segments the other cases"]))
+    whole = [case for case in todo if case.name not in broken]
+    start = time.monotonic()
+    for case, ready in track(one_ahead(lambda case: predictor.read(case.images), whole), len(whole), "Segmenting"):
+        try:
+            found = write_answer(predictor, ready(), *folder.targets(case.name))
+        except InputError as error:
+            broken[case.name] = str(error)
+            continue
+        now = time.monotonic()
+        folder.note(case, found, now - start)
+        start = now
+    return Outcome(len(todo) - len(broken), len(cases) - len(todo), [broken[name] for name in sorted(broken)])
+
+
+def _broken_headers(cases: Sequence[Case], study: Study) -> dict[str, str]:
+    """Why cases cannot be segmented, as far as headers tell, by the names of the cases."""
+    broken = {}
+    for case in track(cases, len(cases), "Looking at headers"):
+        try:
+            check_headers(case, study)
+        except InputError as error:
+            broken[case.name] = str(error)
+    return broken
+
+
+def _options(predictor: Predictor, raw: Path) -> dict[str, Any]:
+    """What results depend on; devices are no part of it, nor where a run's folder is."""
+    weights = [_digest(run.network) for run in predictor.runs]
+    return {
+        "cases": str(raw.resolve()), WEIGHTS: weights, "resample": list(predictor.study.resample),
+        **asdict(predictor.settings),
+    }  # fmt: skip
+
+
+def _digest(network: Segmenter) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,11 @@
+"""The options of `predict` beside those that are called as modalities."""
+
+from inspect import signature
+
+from passion import cli
+from passion.data.sources.declaration import TAKEN
+
+
+def test_no_modality_can_be_called_as_an_option() -> None:
+    names = set(signature(cli.predict).parameters) - {"runs"}
+    assert names | {name.replace("_", "-") for name in names} <= TAKEN

@@ -1,0 +1,145 @@
+"""Many cases, one after the other: results, what is said about them, going on, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from command_line import passion, refused
+
+from passion import Predictor, cli, predict, predicted_cases
+
+MODALITIES = ("t1", "t1ce", "flair", "t2")
+
+
+def file_of(raw: Path, number: int, suffix: str) -> Path:
+    name = f"BraTS20_Training_{number:03d}"
+    return raw / name / f"{name}_{suffix}.nii.gz"
+
+
+@pytest.fixture
+def new(raw: Path, tmp_path: Path) -> Path:
+    """Three cases: one complete, one with two modalities, one with a single one."""
+    folder = tmp_path / "new"
+    for number, suffixes in ((1, MODALITIES), (2, ("t1ce", "flair")), (3, ("t2",))):
+        for suffix in suffixes:
+            target = file_of(folder, number, suffix)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file_of(raw, number, suffix), target)
+    return folder
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nii.gz")}
+
+
+def test_each_case_is_segmented_from_what_it_has(trained: Path, new: Path, tmp_path: Path) -> None:
+    out, soft = tmp_path / "out", tmp_path / "soft"
+    passion("predict", trained, "--cases", new, "-o", out, "--probabilities", soft, "--device", "cpu")
+    table = pd.read_csv(out / "cases.csv").set_index("case")
+    assert list(table["modalities"]) == ["t1+t1c+flair+t2", "t1c+flair", "t2"]
+    assert (table["seconds"] > 0).all()
+    files = {"t1c": file_of(new, 2, "t1ce"), "flair": file_of(new, 2, "flair")}
+    alone = predict(trained, files, device="cpu", probabilities=True)
+    name = "BraTS20_Training_002"
+    image = nibabel.load(out / f"{name}.nii.gz")
+    np.testing.assert_array_equal(np.asarray(image.dataobj), alone.labels)
+    np.testing.assert_array_equal(image.affine, alone.affine)
+    probabilities = np.asarray(nibabel.load(soft / f"{name}.nii.gz").dataobj)
+    np.testing.assert_array_equal(probabilities, np.moveaxis(alone.probabilities(), 0, -1))
+    voxel_ml = np.prod(image.header.get_zooms()) / 1000
+    for region, codes in (("WT", [1, 2, 4]), ("TC", [1, 4]), ("ET", [4])):
+        expected = np.isin(np.asarray(image.dataobj), codes).sum() * voxel_ml
+        assert table.loc[name, f"{region}_ml"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_stopped_call_goes_on_and_a_changed_case_is_done_again(
+    trained: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    out = tmp_path / "out"
+    words = ("predict", trained, "--cases", new, "-o", out, "--device", "cpu")
+    write, written = predicted_cases.write_answer, []
+
+    def interrupted(*arguments: object) -> object:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(arguments)
+        return write(*arguments)
+
+    monkeypatch.setattr(predicted_cases, "write_answer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        passion(*words)
+    monkeypatch.undo()
+    before = times(out)
+    assert len(before) == 2
+    passion(*words)
+    assert "1 cases segmented, 2 kept" in capsys.readouterr().out
+    assert before.items() <= times(out).items()
+    file_of(new, 2, "flair").unlink()
+    passion(*words)
+    assert "1 cases segmented, 2 kept" in capsys.readouterr().out
+    assert list(pd.read_csv(out / "cases.csv")["modalities"]) == ["t1+t1c+flair+t2", "t1c", "t2"]
+
+
+def test_what_was_segmented_in_another_way_is_not_mixed(
+    trained: Path, raw: Path, new: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    words = ("predict", trained, "--cases", new, "-o", out, "--device", "cpu")
+    passion(*words)
+    before = times(out)
+    assert "with mirror False, not True" in refused(capsys, *words, "--mirror")
+    assert "with blend constant, not gaussian" in refused(capsys, *words, "--blend", "gaussian")
+    assert "by other runs" in refused(capsys, "predict", trained, trained, *words[2:])
+    assert f"not {raw}" in refused(capsys, "predict", trained, "--cases", raw, "-o", out)
+    assert "holds something else" in refused(capsys, "predict", trained, "--cases", new, "-o", new)
+    assert "give a folder" in refused(capsys, "predict", trained, "--cases", new, "-o", tmp_path / "a.nii.gz")
+    assert "leave one of them out" in refused(capsys, *words, "--t1", file_of(raw, 1, "t1"))
+    (out / "predict.json").write_text("{")
+    assert "cannot be read" in refused(capsys, *words)
+    assert times(out) == before
+
+
+def test_broken_cases_are_named_before_anything_is_computed(trained: Path, new: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    path = file_of(new, 1, "t2")
+    path.write_bytes(path.read_bytes()[:-100])
+    other = nibabel.load(file_of(new, 2, "flair"))
+    nibabel.save(nibabel.Nifti1Image(np.asarray(other.dataobj)[1:], other.affine), file_of(new, 2, "flair"))
+    words = ["predict", str(trained), "--cases", str(new), "-o", str(out), "--device", "cpu"]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert "001_t2.nii.gz: cannot be read" in said
+    assert "002_flair.nii.gz" in said
+    assert not out.exists()
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*words, "--skip-broken"])
+    both = capsys.readouterr()
+    assert stop.value.code == 2
+    assert "1 cases segmented, 0 kept" in both.out
+    assert both.err.count("passion: error: ") == 2
+    assert [path.name for path in out.glob("*.nii.gz")] == ["BraTS20_Training_003.nii.gz"]
+
+
+def test_what_only_voxels_tell_stops_one_case(trained: Path, new: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    image = nibabel.load(file_of(new, 1, "t2"))
+    nibabel.save(nibabel.Nifti1Image(np.full(image.shape, 3, np.int16), image.affine), file_of(new, 1, "t2"))
+    said = refused(capsys, "predict", trained, "--cases", new, "-o", out, "--device", "cpu")
+    assert "001_t2.nii.gz: every voxel" in said
+    assert len(times(out)) == 2
+    assert list(json.loads((out / "predict.json").read_text())["files"]) == [
+        "BraTS20_Training_002", "BraTS20_Training_003",
+    ]  # fmt: skip
+
+
+def test_a_predictor_segments_case_after_case(trained: Path, new: Path) -> None:
+    predictor = Predictor.load(trained, device="cpu")
+    for number in (1, 3):
+        files = {"t2": file_of(new, number, "t2")}
+        np.testing.assert_array_equal(predictor.segment(files).labels, predict(trained, files, device="cpu").labels)
