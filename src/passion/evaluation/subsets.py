@@ -24,7 +24,6 @@ By = Literal["subject", "slice"]
 """What is scored as one: a subject's volume, or each of its slices, as the published 2D code does."""
 
 
-
 def subset_name(subset: Sequence[bool] | NDArray[np.bool_] | Tensor, study: Study) -> str:
     """Names of the modalities of a subset, joined by `+`.
 
