@@ -67,6 +67,13 @@ def test_it_asks_the_network_for_nothing(text: str, page: Path) -> None:
     assert all((page.parent / "viewer" / name).exists() for name in ("viewer.js", "niivue.js", "cases.js", "case0.js"))
 
 
+def test_what_is_passed_on_carries_its_licences(page: Path) -> None:
+    terms = (page.parent / "viewer/LICENSE.txt").read_text()
+    assert terms.startswith("NiiVue 0.69.0")
+    notice = (Path(__file__).parents[2] / "NOTICE").read_text()
+    assert terms.partition(": ")[2] in notice
+
+
 def test_cases_that_are_too_large_are_thinned_and_then_left_out(grid: Path, tmp_path: Path) -> None:
     experiment = read_experiment(grid)
     assert write_viewer(experiment, tmp_path / "all") == 2
