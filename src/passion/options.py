@@ -59,7 +59,7 @@ def _parse_plain(parser: Parser, function: Callable[..., Any], words: list[str])
 
 
 def _parse_runs(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluated runs, or for report of an experiment")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs; report takes that of an experiment too")
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"runs"})
     return dict(vars(parser.parse_args(words)))
 

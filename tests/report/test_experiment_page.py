@@ -46,7 +46,7 @@ def test_the_winner_is_not_always_passion(tmp_path: Path) -> None:
     [table] = read_experiment(out).tables
     [verdict] = verdicts(table, FEW)
     assert verdict.head == "+semantic has the highest Dice"
-    assert not verdict.sure
+    assert (verdict.sure, verdict.tag) == (False, "not sure")
     for cell in (out / "runs").glob("*semantic*"):
         shutil.copy(
             next((out / "runs").glob("*baseline*")) / "evaluation/test-last/scores.csv", cell / "evaluation/test-last"
@@ -65,6 +65,13 @@ def test_it_asks_the_network_for_nothing(text: str, page: Path) -> None:
     links = [attributes[name] for _, attributes in Page(text).tags for name in ("src", "href") if name in attributes]
     assert {link for link in links if not link.startswith(("data:", "#"))} == {"viewer/viewer.js"}
     assert all((page.parent / "viewer" / name).exists() for name in ("viewer.js", "niivue.js", "cases.js", "case0.js"))
+
+
+def test_what_is_passed_on_carries_its_licences(page: Path) -> None:
+    terms = (page.parent / "viewer/LICENSE.txt").read_text()
+    assert terms.startswith("NiiVue 0.69.0")
+    notice = (Path(__file__).parents[2] / "NOTICE").read_text()
+    assert terms.partition(": ")[2] in notice
 
 
 def test_cases_that_are_too_large_are_thinned_and_then_left_out(grid: Path, tmp_path: Path) -> None:

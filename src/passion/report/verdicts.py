@@ -28,6 +28,7 @@ class Verdict:
         number: the difference that decides it, with its interval; empty where nothing is compared.
         rest: what it is against, p, and what the paper has.
         sure: whether it is.
+        tag: the same in words.
         ranking: all methods, best first.
     """
 
@@ -37,6 +38,7 @@ class Verdict:
     number: str
     rest: str
     sure: bool
+    tag: str
     ranking: TableView | None
 
 
@@ -47,7 +49,7 @@ def verdicts(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> list[Verdict]:
     networks = [name for name in table.networks if name in set(gains["dice"]["network"])]
     if not networks:
         head = f"Nothing to compare yet: {table.methods[0]} and another method must be finished in one setting."
-        return [Verdict(title_of(table), "", head, "", "", False, None)]
+        return [Verdict(title_of(table), "", head, "", "", False, "", None)]
     return [
         _verdict(
             table,
@@ -82,8 +84,15 @@ def _verdict(
         number=format_difference(gain["difference"], gain["low"], gain["high"]),
         rest=f"points against {first}, p {_relation(gain['p_holm'])}{paper}",
         sure=is_sure(gain),
+        tag=_tag(gain),
         ranking=_ranking(f"All methods: {title}", first, ranked, means, gains, rests_on),
     )
+
+
+def _tag(gain: Record) -> str:
+    if not is_sure(gain):
+        return "not sure"
+    return "sure" if gain["n_seeds"] > 1 else "sure of this seed only"
 
 
 def _scope(table: TableOfOne, network: str, gain: Record) -> str:

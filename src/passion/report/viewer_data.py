@@ -24,7 +24,7 @@ MOST_BYTES = 14_000_000
 STEPS = (1, 2)
 """Every voxel, or every other one along each axis where a case would not fit otherwise."""
 
-SCRIPTS = ("niivue.js", "viewer.js")
+OWN_FILES = ("niivue.js", "viewer.js", "LICENSE.txt")
 Shown = dict[str, tuple[Run, Volume]]
 """A run and its volume of one case, by method."""
 
@@ -65,7 +65,7 @@ def write_viewer(experiment: Experiment, folder: Path, most_bytes: int = MOST_BY
                 break
     if cases:
         with replacing_folder(folder) as beside:
-            for name in SCRIPTS:
+            for name in OWN_FILES:
                 text = files("passion.report").joinpath("viewer", name).read_text(encoding="utf-8")
                 write_text(beside / name, text)
             for file, text in {**contents, "cases": _script("cases", cases)}.items():
