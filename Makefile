@@ -19,7 +19,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/speed.py $(or $(NAME),$(shell hostname -s))
 
 docs: .venv/ready
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: .venv/ready
 	$(BIN)/ruff check src tests benchmarks docs/*.py

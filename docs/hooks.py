@@ -3,6 +3,7 @@
 import argparse
 import html
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -12,15 +13,18 @@ from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 
 from passion.cli import COMMANDS
-from passion.networks import NETWORKS
-from passion.objectives import OBJECTIVES
 from passion.options import Parser, parse
 
 COMMANDS_HERE = "<!-- commands -->"
 EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 FETCHED = re.compile(r'<(?:script|img|iframe|link|source)\b[^>]*?(?:src|href)="(?:https?:)?//[^"]*"')
-CHOICES = {"network": NETWORKS, "objective": OBJECTIVES}
-"""Groups of options of `train` that depend on a name."""
+KINDS = ("network", "objective")
+"""What `train` has options for that depend on a name."""
+
+
+def on_startup(**_: Any) -> None:
+    """Keep what PyTorch says to its own developers out of the build's warnings."""
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -60,7 +64,10 @@ def command_lines(name: str) -> Iterator[str]:
     yield f"    passion {' '.join([name, *operands, '[OPTION ...]'])}"
     yield from group_lines(parser, [])
     if name == "train":
-        for kind, choices in CHOICES.items():
+        from passion.networks import NETWORKS
+        from passion.objectives import OBJECTIVES
+
+        for kind, choices in zip(KINDS, (NETWORKS, OBJECTIVES), strict=True):
             for choice in choices:
                 yield from group_lines(parser_of(name, f"--{kind}.name", choice), [kind, choice])
 
@@ -80,7 +87,7 @@ def group_lines(parser: argparse.ArgumentParser, choice: Sequence[str]) -> Itera
         kinds = {
             action.dest.partition(".")[0] for action in actions if not action.dest.endswith(("name", "class_path"))
         }
-        if not actions or kinds & set(CHOICES) != set(choice[:1]):
+        if not actions or kinds & set(KINDS) != set(choice[:1]):
             continue
         if choice:
             yield f"### `--{choice[0]}.name {choice[1]}`"
