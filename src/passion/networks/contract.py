@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,8 @@ class Decoding:
         return Decoding(self.logits.detach(), tuple(deep.detach() for deep in self.deep_logits), self.features.detach())
 
 
-class ModalityAxis(NamedTuple):
+@dataclass(frozen=True)
+class ModalityAxis:
     """An axis that holds equal blocks, one a modality in their order, and behind them what belongs to none.
 
     Args:
