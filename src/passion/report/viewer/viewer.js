@@ -41,6 +41,8 @@
   const chosen = (id) => [...element(id).querySelectorAll("input:checked")].map((input) => input.value);
   const subset = () => chosen("modalities").join("+");
   const view = () => chosen("view")[0];
+  const say = (text) => { element("status").textContent = text; };
+  const complain = (error) => say(`Cannot show this: ${error.message}.`);
 
   function colours(labels, opacity) {
     return [[0, 0, 0, 0], ...labels.map(({ colour }) => [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16)).concat(opacity))];
@@ -207,7 +209,7 @@
       element("slice").max = state.case.shape[VIEWS[view()][2]] - 1;
       element("slice").value = state.slices[view()];
     }
-    element("status").textContent = "Loading";
+    say("Loading");
     try {
       for (const title of [TRUTH, ...methods]) {
         if (!state.tiles.has(title)) state.tiles.set(title, new Tile(title));
@@ -219,10 +221,10 @@
         await tile.show(labels, dice[title]?.[members]);
       }
       for (const [title, tile] of state.tiles) if (title !== TRUTH && !methods.includes(title)) tile.figure.hidden = true;
-      element("status").textContent = `Predicted from ${members.replaceAll("+", ", ")}.`
-        + (solidPossible ? "" : " This browser has no WebGL2, so there is no 3D view.");
+      say(`Predicted from ${members.replaceAll("+", ", ")}.`
+        + (solidPossible ? "" : " This browser has no WebGL2, so there is no 3D view."));
     } catch (error) {
-      element("status").textContent = `Cannot show this: ${error.message}.`;
+      complain(error);
     }
   }
 
@@ -249,14 +251,25 @@
     }
   }
 
+
   async function chooseImage() {
-    state.image = element("image").value;
-    state.grey = state.image ? await volume(state.case.file, state.image) : null;
+    say("Loading");
+    const image = element("image").value;
+    const grey = image ? await volume(state.case.file, image) : null;
+    if (element("image").value === image) Object.assign(state, { image, grey });
+    await refresh();
   }
 
   async function chooseCase() {
-    const one = store.get("cases")[Number(element("case").value)];
-    state.case = one;
+    say("Loading");
+    const number = element("case").value;
+    const one = store.get("cases")[Number(number)];
+    const image = one.images[0] ?? "";
+    const truth = await volume(one.file, "reference");
+    const grey = image ? await volume(one.file, image) : null;
+    // Another case may have been chosen meanwhile; until all is there, the last one is shown whole.
+    if (element("case").value !== number) return;
+    Object.assign(state, { case: one, image, grey, truth });
     inputs("modalities", "checkbox", one.modalities, (name) => one.images.includes(name));
     inputs("methods", "checkbox", one.methods, (name) => name === one.methods[0] || name === one.methods.at(-1));
     options("image", [...one.images.map((name) => [name, name]), ["", "none"]]);
@@ -267,8 +280,6 @@
       return item;
     }));
     settleSwitches();
-    state.truth = await volume(one.file, "reference");
-    await chooseImage();
     const counts = Object.fromEntries(Object.entries(VIEWS).map(([name, axes]) => [name, new Array(one.shape[axes[2]]).fill(0)]));
     state.truth.forEach((label, at) => {
       if (!label) return;
@@ -288,11 +299,11 @@
       await chooseCase();
       element("controls").hidden = false;
     } catch (error) {
-      element("status").textContent = `The viewer cannot start: ${error.message}.`;
+      complain(error);
       return;
     }
-    element("case").addEventListener("change", chooseCase);
-    element("image").addEventListener("change", async () => { await chooseImage(); await refresh(); });
+    element("case").addEventListener("change", () => chooseCase().catch(complain));
+    element("image").addEventListener("change", () => chooseImage().catch(complain));
     element("modalities").addEventListener("change", () => { settleSwitches(); refresh(); });
     element("methods").addEventListener("change", refresh);
     element("view").addEventListener("change", refresh);
