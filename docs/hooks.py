@@ -17,7 +17,9 @@ from passion.options import Parser, parse
 
 COMMANDS_HERE = "<!-- commands -->"
 EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
-FETCHED = re.compile(r'<(?:script|img|iframe|link|source)\b[^>]*?(?:src|href)="(?:https?:)?//[^"]*"')
+FETCHED = re.compile(
+    r'<(?:script|img|iframe|source|link(?! rel="canonical"))\b[^>]*?(?:src|href)="(?:https?:)?//[^"]*"'
+)
 KINDS = ("network", "objective")
 """What `train` has options for that depend on a name."""
 

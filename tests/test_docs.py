@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from command_line import passion
+from mkdocs.exceptions import PluginError
 from shelf import Shelf, command_name, tiny
 
 from passion import cli
@@ -141,3 +143,13 @@ def test_the_drawn_presence_matrix_is_what_the_library_draws() -> None:
     labels = re.findall("<text.*", drawn)
     assert len(labels) == 5
     assert re.findall("<text.*", (ROOT / "docs/presence.svg").read_text()) == labels
+
+
+def test_pages_that_fetch_from_elsewhere_are_refused() -> None:
+    check = runpy.run_path(str(ROOT / "docs/hooks.py"))["on_post_page"]
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="a.md"))
+    fine = '<a href="https://b.org">b</a><img src="c.png"><link rel="canonical" href="https://d.org/a.html">'
+    assert check(fine, page) == fine
+    for tag in ('<script async src="https://b.org/c.js">', '<link rel="stylesheet" href="//b.org/c.css">'):
+        with pytest.raises(PluginError, match="fetches from elsewhere"):
+            check(fine + tag, page)
