@@ -44,6 +44,13 @@ STUDIES = {
 }
 """Layouts and studies of random voxels."""
 
+NEW_CASES = {
+    "cases": ["cases/one/t1c.nii.gz"],
+    "new.csv": ["new/anna-t1c.nii.gz", "new/anna-flair.nii.gz", "new/bert-flair.nii.gz"],
+    "imagesTs": ["imagesTs/anna_0001.nii.gz"],
+}
+"""Files of cases that nobody has prepared."""
+
 
 def tiny(words: Sequence[str]) -> list[str]:
     """The words of a command, and those that make it small."""
@@ -110,21 +117,19 @@ class Shelf:
             shutil.copytree(ROOT / "configs", "configs", dirs_exist_ok=True)
         elif name.endswith(".nii.gz"):
             here.symlink_to(next(self.study.resolve().glob("raw/*/*_t1ce.nii.gz")))
-        elif name == "new.csv":
-            here.write_text(
-                "case,t1c,flair\nanna,new/anna-t1c.nii.gz,new/anna-flair.nii.gz\nbert,,new/bert-flair.nii.gz\n"
-            )
-            Path("new").mkdir()
-            for file in ("anna-t1c", "anna-flair", "bert-flair"):
-                self._put(f"new/{file}.nii.gz")
-        elif name == "imagesTs":
-            here.mkdir()
-            self._put("imagesTs/anna_0001.nii.gz")
-        elif name == "cases":
-            (here / "one").mkdir(parents=True)
-            self._put("cases/one/t1c.nii.gz")
+        elif name in NEW_CASES:
+            self._put_new_cases(name)
         elif name.endswith(".pth"):
             save_published(here)
+
+    def _put_new_cases(self, name: str) -> None:
+        for file in NEW_CASES[name]:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+            self._put(file)
+        if name == "new.csv":
+            Path(name).write_text(
+                "case,t1c,flair\nanna,new/anna-t1c.nii.gz,new/anna-flair.nii.gz\nbert,,new/bert-flair.nii.gz\n"
+            )
 
     def _put_run(self, here: Path) -> None:
         """METHOD or METHOD-SEED: the same scores, under the configuration of such a run."""
