@@ -118,16 +118,16 @@ class Shelf:
         elif name.endswith(".nii.gz"):
             here.symlink_to(next(self.study.resolve().glob("raw/*/*_t1ce.nii.gz")))
         elif name in NEW_CASES:
-            self._put_new_cases(here)
+            self._put_new_cases(name)
         elif name.endswith(".pth"):
             save_published(here)
 
-    def _put_new_cases(self, here: Path) -> None:
-        for file in NEW_CASES[here.name]:
+    def _put_new_cases(self, name: str) -> None:
+        for file in NEW_CASES[name]:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
             self._put(file)
-        if here.suffix == ".csv":
-            here.write_text(
+        if name == "new.csv":
+            Path(name).write_text(
                 "case,t1c,flair\nanna,new/anna-t1c.nii.gz,new/anna-flair.nii.gz\nbert,,new/bert-flair.nii.gz\n"
             )
 
