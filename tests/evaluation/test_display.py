@@ -5,6 +5,7 @@ import pytest
 
 from passion.data.resampling import Grid
 from passion.data.store import Box, PreparedCase
+from passion.data.stored import StoredArray
 from passion.data.whole_cases import WholeCase
 from passion.evaluation.display import LEVELS, display_volumes, grey_levels
 
@@ -31,11 +32,13 @@ def test_volumes_run_to_the_left_to_the_back_and_up(
     shape = (4, 3, 2)
     random = np.random.default_rng(1)
     image, target = random.normal(size=shape).astype(np.float32), random.integers(0, 4, shape, dtype=np.uint8)
-    np.save(tmp_path / "t1.npy", image)
-    np.save(tmp_path / "target.npy", target)
+    arrays = {"t1": image, "target": target}
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    stored = {name: StoredArray(tmp_path / f"{name}.npy", None, None) for name in arrays}
     box = Box.whole(shape)
     grid = Grid(shape, np.diag([*affine, 1]).astype(float))
-    case = PreparedCase(tmp_path, "a", grid, grid, {"t1": box}, box, {})
+    case = PreparedCase(tmp_path, "a", grid, grid, {"t1": box}, box, {}, stored)
     found = display_volumes(WholeCase(case, box, None, None), {"t1": target})  # type: ignore[arg-type]
     assert sorted(found) == ["a/image/t1", "a/prediction/t1", "a/reference", "a/spacing_mm"]
     np.testing.assert_array_equal(found["a/reference"], np.flip(target, flipped))
