@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from grid_files import write_grid
 from layouts import COMPLETE, ORGANS, STROKES, WrittenCase, draw_cases, write
 from test_importing import save as save_published
 
@@ -105,14 +106,15 @@ class Shelf:
 
     def _put(self, name: str) -> None:
         here = Path(name)
-        if name in ("raw", "prepared", "split.csv", "presence.csv"):
+        made = {"demo": lambda: shutil.copytree(self.demo, here), "study": lambda: write_grid(here, seeds=1, cases=2)}
+        if name in made:
+            made[name]()
+        elif name in ("raw", "prepared", "split.csv", "presence.csv"):
             here.symlink_to(self.study / name)
         elif name in STUDIES:
             write_study(here)
         elif name.startswith("runs/"):
             self._put_run(here)
-        elif name == "demo":
-            shutil.copytree(self.demo, here)
         elif name.startswith("configs/"):
             shutil.copytree(ROOT / "configs", "configs", dirs_exist_ok=True)
         elif name.endswith(".nii.gz"):

@@ -39,8 +39,8 @@ def words_of(command: str) -> list[str]:
 
 
 ALL_BLOCKS = [block for page in (README, *PAGES) for block in blocks(page)]
-RUN_ELSEWHERE = {"experiment"}
-"""Commands that take long however small: tests/experiments runs them."""
+RUN_ELSEWHERE = {"experiment", "--serve"}
+"""Words of commands that take long however small: tests/experiments and tests/report run them."""
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def run_command(command: str, shown: str, shelf: Shelf, capsys: pytest.CaptureFi
     capsys.readouterr()
     if command.startswith("python"):
         subprocess.run([sys.executable, *words], env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, check=True)
-    elif words[0] in RUN_ELSEWHERE:
+    elif RUN_ELSEWHERE & set(words):
         understood(words)
     else:
         passion(*tiny(words))
