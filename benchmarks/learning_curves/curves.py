@@ -1,4 +1,4 @@
-"""Learning curves on validation cases, which say how long the cells of `--scale small` must train.
+"""Learning curves on validation cases: how long the cells of `--scale small` must train.
 
     passion phantom brain pilot/raw/brain --cases 91 --size 48 --seed 7
     passion phantom heart pilot/raw/heart --cases 46 --seed 7
