@@ -89,8 +89,8 @@ def _training(card: Card) -> str:
     training = card["training"]
     if isinstance(training, str):
         return f"It is {_plain(training)}."
-    name, *options = training["objective"].items()
-    objective = ", ".join([name[1], *(f"{key} {value}" for key, value in options)])
+    options = dict(training["objective"])
+    objective = ", ".join([options.pop("name"), *(f"{key} {value}" for key, value in options.items())])
     rates = [(modality, f"{100 * rate:.1f}") for modality, rate in training["missing_rates"].items()]
     facts = [
         ("objective", objective),
