@@ -170,9 +170,15 @@ def other_weights(content: bytes) -> Spoil:
     ],
 )
 def test_a_model_that_is_not_as_it_was_exported_is_refused(
-    spoil: Spoil, said: str, model: Path, raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spoil: Spoil,
+    said: str,
+    model: Path,
+    raw: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sys.modules.pop("own_networks", None)
+    monkeypatch.delitem(sys.modules, "own_networks", raising=False)
     folder = tmp_path / "model"
     shutil.copytree(model, folder)
     spoil(json.loads((folder / "card.json").read_text()), folder)
@@ -235,7 +241,7 @@ def without_study(run: Path) -> None:
 def test_what_cannot_be_exported_is_refused_and_nothing_written(
     spoil: Callable[[Path], None], said: str, kind: str, trained: Path, tmp_path: Path, capsys
 ) -> None:
-    sys.modules.pop("own_networks", None)
+    monkeypatch.delitem(sys.modules, "own_networks", raising=False)
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     spoil(run)
