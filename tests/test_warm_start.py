@@ -33,6 +33,14 @@ def test_weights_are_those_of_the_other_run(study: Path, trained: Path, tmp_path
         shutil.move(tmp_path / "elsewhere", trained)
 
 
+def test_an_exported_model_is_as_good_as_its_run(study: Path, trained: Path, tmp_path: Path, capsys) -> None:
+    passion("export", trained, "-o", tmp_path / "model")
+    passion(*training_words(study, tmp_path / "run", *STILL, "--training.start_from", tmp_path / "model"))
+    assert "taking over t1, t1c, flair, t2\n" in capsys.readouterr().err
+    theirs = weights(trained)
+    assert all(torch.equal(value, theirs[name]) for name, value in weights(tmp_path / "run").items())
+
+
 def test_modalities_are_matched_by_name_and_the_rest_is_new(
     raw: Path, study: Path, trained: Path, tmp_path: Path, capsys
 ) -> None:

@@ -239,7 +239,7 @@ def without_study(run: Path) -> None:
     ],
 )
 def test_what_cannot_be_exported_is_refused_and_nothing_written(
-    spoil: Callable[[Path], None], said: str, kind: str, trained: Path, tmp_path: Path, capsys
+    spoil: Callable[[Path], None], said: str, kind: str, trained: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "own_networks", raising=False)
     run = tmp_path / "run"
