@@ -97,6 +97,7 @@ class TrainingModule(LightningModule):
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             amsgrad=settings.amsgrad,
+            fused=True,
         )
 
     def transfer_batch_to_device(
