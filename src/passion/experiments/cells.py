@@ -5,6 +5,7 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Cell:
         """How many epochs it is trained for."""
         return int(self.training.get("epochs", TrainingSettings.epochs))
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What it is, and a digest of all settings that differ from the defaults."""
         digest = hashlib.sha256(json.dumps(self._content, sort_keys=True).encode()).hexdigest()[:8]

@@ -58,6 +58,7 @@ def run_local(workspace: Workspace, cells: Sequence[Cell], jobs: int, timing: Ti
     """
     columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
     waiting, active = deque(cells), list[Job]()
+    seen: dict[str, int] = {}
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as progress:
         whole = progress.add_task("Cells", total=len(cells), note="")
         try:
@@ -71,8 +72,12 @@ def run_local(workspace: Workspace, cells: Sequence[Cell], jobs: int, timing: Ti
                     progress.remove_task(job.task)
                     progress.advance(whole)
                     progress.console.print(_end(workspace, job), soft_wrap=True, highlight=False, markup=False)
+                epochs = {job.cell.name: epochs_done(workspace.run(job.cell)) for job in active}
+                if epochs == seen:
+                    continue
+                seen = epochs
                 for job in active:
-                    progress.update(job.task, completed=epochs_done(workspace.run(job.cell)))
+                    progress.update(job.task, completed=epochs[job.cell.name])
                 left = timing.left([*waiting, *(job.cell for job in active)])
                 progress.update(whole, note=f"about {duration(left / jobs)} left" if left else "")
         finally:
