@@ -2,10 +2,10 @@
 
 from inspect import signature
 
-from passion import cli
+from passion.commands.use import predict
 from passion.data.sources.declaration import TAKEN
 
 
 def test_no_modality_can_be_called_as_an_option() -> None:
-    names = set(signature(cli.predict).parameters) - {"runs"}
+    names = set(signature(predict).parameters) - {"runs"}
     assert names | {name.replace("_", "-") for name in names} <= TAKEN

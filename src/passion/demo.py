@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from passion.cli import draw_missing, phantom_brain, prepare, say, split
+from passion.commands.phantoms import phantom_brain
+from passion.commands.studies import draw_missing, prepare, split
 from passion.configuration import Configuration, DataSettings
+from passion.errors import say
 from passion.evaluation.run import evaluate_run
 from passion.experiment import train
 from passion.report.page import write_report

@@ -1,4 +1,4 @@
-"""The one exception for what a user can put right, and what is said that stops nothing."""
+"""The one exception for what a user can put right, and what is said besides."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -10,6 +10,11 @@ class InputError(ValueError):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(text + "\n")
 
 
 def note(text: str) -> None:

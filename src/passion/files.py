@@ -113,7 +113,7 @@ def _beside(path: Path, folder: bool) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _place(path: Path) -> Path:
+def real_place(path: Path) -> Path:
     """Where a file or folder really goes: a link stays a link, and what it leads to is replaced."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
@@ -155,7 +155,7 @@ def replacing(path: Path) -> Iterator[Path]:
     ...     (Path(folder) / "a.txt").read_text()
     'whole'
     """
-    path = _place(Path(path))
+    path = real_place(Path(path))
     with _naming(path), _beside(path, folder=False) as beside, _naming(path):
         yield beside
         beside.chmod(_permissions(0o666))
@@ -167,7 +167,7 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """As `replacing`, for a folder: it appears whole at `path`, in place of what was there, or not at all."""
-    path = _place(Path(path))
+    path = real_place(Path(path))
     restore_folder(path)
     with _naming(path), _beside(path, folder=True) as beside, _naming(path):
         yield beside

@@ -3,6 +3,8 @@
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -244,6 +246,37 @@ def test_a_stopped_conversion_begins_again_where_a_file_has_changed(tmp_path: Pa
     save(cases[0].images["dwi"], np.ones((3, 3, 3), dtype=np.int16))
     convert(STROKES, cases, SOURCES["manifest"], tmp_path / "out")
     assert nibabel.load(tmp_path / "out/a/dwi.nii.gz").shape == (3, 3, 3)
+
+
+def test_one_process_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = write("manifest", tmp_path / "raw", STROKES, draw_cases(STROKES, np.random.default_rng(0)))
+    words = ["convert", str(raw), str(tmp_path / "out"), "--to", "nnunet", "--workers", "0"]
+    script = (
+        "import shutil, sys, time; from passion import cli\n"
+        "shutil.copyfileobj = lambda *_: (print(flush=True), time.sleep(99))\n"
+        "cli.run(sys.argv[1:])"
+    )
+    other = subprocess.Popen([sys.executable, "-c", script, *words], stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    other.stdout.readline()
+    before = contents(tmp_path)
+    for options in ([], ["--link"]):
+        assert "out: another process is writing it; wait" in refused(capsys, *words, *options)
+        assert contents(tmp_path) == before
+    other.kill()
+    other.wait()
+    passion(*words)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw", "raw files"]
+    assert [path.name for path in (tmp_path / "out").rglob(".*")] == []
+
+
+def test_an_empty_folder_that_a_link_leads_to_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    convert(STROKES, two_cases(STROKES, tmp_path / "raw", "adc"), SOURCES["manifest"], tmp_path / "out")
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "disk/a/dwi.nii.gz").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "out", "raw"]
 
 
 def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

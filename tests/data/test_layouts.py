@@ -15,6 +15,7 @@ from layouts import AFFINE, ORGANS, SHAPE, TUMOURS, WrittenCase, save
 from layouts import write as write_study
 
 from passion import cli
+from passion.commands.use import predict
 from passion.data.sources import read_study, study_named
 from passion.data.sources.brats import BRATS2020
 from passion.data.study import Channel, Region, Study
@@ -340,7 +341,7 @@ def test_the_manifest_of_the_docs_is_read(tmp_path: Path) -> None:
 
 def test_a_modality_with_a_hyphen_is_an_option_of_predict(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(json.dumps(ORGANS.to_dict()))
-    arguments = parse("predict", cli.predict, [str(tmp_path), "--T1-w", "a.nii", "--pet", "b.nii", "-o", "c.nii"])
+    arguments = parse("predict", predict, [str(tmp_path), "--T1-w", "a.nii", "--pet", "b.nii", "-o", "c.nii"])
     assert arguments["images"] == {"T1-w": Path("a.nii"), "pet": Path("b.nii")}
 
 

@@ -35,8 +35,13 @@ def test_scores_are_the_means_of_the_runs_scores(card: dict, trained: Path) -> N
     for row in evaluation["scores"]:
         here = scores[(scores["subset"] == row["subset"]) & (scores["region"] == row["region"])]
         assert row["cases"] == len(here) == 2
-        for column, shown in (("dice", "dice"), ("hd95", "hd95_mm"), ("hd95_pooled", "hd95_pooled_mm")):
+        for column, shown in cards.SCORE_NAMES.items():
             assert row[shown] == pytest.approx(sum(here[column]) / 2, abs=5e-5)
+    assert set(row) == {
+        "subset", "region", "cases", "dice", "hd95_mm", "hd95_pooled_mm", "surface_dice", "lesion_dice"
+    }  # fmt: skip
+    settings = json.loads((trained / "evaluation/test-last/settings.json").read_text())
+    assert evaluation["surface_tolerance_mm"] == settings["surface_tolerance"] == 1.0
 
 
 def test_training_is_what_the_run_was_told_and_the_matrix_says(card: dict, trained: Path, study: Path) -> None:
@@ -74,9 +79,39 @@ def test_the_page_follows_from_the_card(card: dict, model: Path) -> None:
     assert "# A \\| first try" in page
     assert "not a medical device" in page
     assert "trained on phantoms" in page
-    for row in card["evaluation"][0]["scores"]:
-        if row["region"] == "WT":
-            assert f"| {row['subset']} | {100 * row['dice']:.2f} |" in page
+    (evaluation,) = card["evaluation"]
+    for title, key, scale in (
+        ("Dice [%]", "dice", 100),
+        ("HD95 [mm]", "hd95_mm", 1),
+        ("Surface Dice at 1.0 mm [%]", "surface_dice", 100),
+        ("Lesion-wise Dice [%]", "lesion_dice", 100),
+    ):
+        table = page.split(f"\n{title} on test, means over 2 cases:\n\n")[1].split("\n\n")[0]
+        rows = [line.split(" | ") for line in table.strip("| ").splitlines()[2:]]
+        shown = {subset.strip("| "): first for subset, first, *_ in rows}
+        whole = {row["subset"]: f"{scale * row[key]:.2f}" for row in evaluation["scores"] if row["region"] == "WT"}
+        assert shown == whole
+
+
+def test_an_evaluation_of_an_earlier_version_says_what_it_has(trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    folder = run / "evaluation/test-last"
+    pd.read_csv(folder / "scores.csv").drop(columns=["surface_dice", "lesion_dice"]).to_csv(
+        folder / "scores.csv", index=False
+    )
+    settings = json.loads((folder / "settings.json").read_text())
+    del settings["surface_tolerance"]
+    (folder / "settings.json").write_text(json.dumps(settings))
+    passion("export", run, "-o", tmp_path / "model")
+    card, page = (json.loads((tmp_path / "model/card.json").read_text()), (tmp_path / "model/README.md").read_text())
+    assert set(card["evaluation"][0]["scores"][0]) == {
+        "subset", "region", "cases", "dice", "hd95_mm", "hd95_pooled_mm"
+    }  # fmt: skip
+    assert "surface_tolerance_mm" not in card["evaluation"][0]
+    assert "HD95 [mm] on test" in page
+    assert "Surface Dice" not in page
+    assert "Lesion-wise" not in page
 
 
 def test_what_is_not_known_is_said(tmp_path: Path) -> None:

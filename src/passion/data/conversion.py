@@ -19,7 +19,7 @@ from passion.data.sources.plan import Codes, Piece, Plan, ending_of
 from passion.data.study import Case, Channel, Study, file_of
 from passion.data.volumes import read_channel, read_labels, read_volume
 from passion.errors import InputError
-from passion.files import PARTIAL, replacing, write_text
+from passion.files import LOCK, alone_in, real_place, remove, replacing, write_text
 from passion.parallel import map_each
 
 RECORD = ".conversion"
@@ -53,7 +53,7 @@ def convert(
         study: what the cases share.
         cases: to write.
         source: the layout.
-        out: folder to write.
+        out: folder to write; where it is a link, what that leads to.
         papers: files that are copied into it besides.
         link: make symbolic links to files that need no change, instead of copies.
         workers: processes.
@@ -62,7 +62,8 @@ def convert(
         What was written.
 
     Raises:
-        InputError: the layout cannot hold the study, a file cannot be used, or `out` holds something.
+        InputError: the layout cannot hold the study, a file cannot be used, `out` holds something, or another process
+            is writing it.
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise InputError(f"{out}: exists; name a new folder")
@@ -70,19 +71,23 @@ def convert(
         if not case.images:
             raise InputError(f"case {case.name} has no modality at all; remove it, or leave such cases out: --complete")
     plan = source.plan(study, cases)
+    what = repr((plan, link, [fingerprint(case) for case in cases]))
+    out = real_place(out)
     beside = out.with_name(f".{out.name}.partial")
-    _begin(beside, repr((plan, link, [fingerprint(case) for case in cases])))
-    try:
-        map_each(partial(_write, study=study, root=beside, link=link), plan.pieces, workers, "Converting")
-    except InputError:
-        shutil.rmtree(beside)
-        raise
-    for name, text in plan.texts.items():
-        write_text(beside / name, text)
-    for path in papers:
-        _copy(path, beside / path.name)
-    (beside / RECORD).unlink()
-    os.replace(beside, out)
+    with alone_in(beside, f"{out}: another process is writing it; wait for that"):
+        _begin(beside, what)
+        try:
+            map_each(partial(_write, study=study, root=beside, link=link), plan.pieces, workers, "Converting")
+        except InputError:
+            remove(beside)
+            raise
+        for name, text in plan.texts.items():
+            write_text(beside / name, text)
+        for path in papers:
+            _copy(path, beside / path.name)
+        (beside / RECORD).unlink()
+        os.replace(beside, out)
+        remove(out / LOCK)
     return plan
 
 
@@ -90,10 +95,10 @@ def _begin(beside: Path, what: str) -> None:
     """Leave what an earlier run made, if it was to make the same of the same files; nothing else."""
     record, digest = beside / RECORD, hashlib.sha256(what.encode()).hexdigest()
     if not record.is_file() or record.read_text(encoding="utf-8") != digest:
-        shutil.rmtree(beside, ignore_errors=True)
+        for path in beside.iterdir():
+            if path.name != LOCK:
+                remove(path)
         write_text(record, digest)
-    for unfinished in beside.rglob(f"{PARTIAL}*"):
-        unfinished.unlink()
 
 
 def _write(piece: Piece, study: Study, root: Path, link: bool) -> None:

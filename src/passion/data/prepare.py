@@ -15,7 +15,7 @@ from passion.data.store import TARGET, Box, PreparedStudy, case_folder, write_ca
 from passion.data.study import Case, Study
 from passion.data.volumes import Volume, read_case
 from passion.errors import InputError
-from passion.files import LOCK, alone_in, put_folder, remove
+from passion.files import LOCK, alone_in, put_folder, real_place, remove
 from passion.parallel import attempt_each
 
 MOST_VOXELS = 2**30
@@ -178,7 +178,7 @@ def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int, skip_b
         InputError: any case cannot be used (with `skip_broken`: all of them), or `out` holds another study or this one
             on other grids.
     """
-    out = Path(os.path.realpath(out)) if out.is_symlink() else out
+    out = real_place(out)
     beside = out.with_name(f".{out.name}.partial")
     begun = (beside / "study.json").exists()
     with alone_in(beside, f"{out}: another process is preparing it; wait for that"):

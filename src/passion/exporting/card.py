@@ -31,8 +31,11 @@ INTENDED = (
     "for use on patients."
 )
 
-SCORE_NAMES = {"dice": "dice", "hd95": "hd95_mm", "hd95_pooled": "hd95_pooled_mm"}
-"""Columns of the scores, and what the card calls their means."""
+SCORE_NAMES = {
+    "dice": "dice", "hd95": "hd95_mm", "hd95_pooled": "hd95_pooled_mm", "surface_dice": "surface_dice",
+    "lesion_dice": "lesion_dice",
+}  # fmt: skip
+"""Columns of the scores, and what the card calls their means; evaluations of earlier versions lack the last two."""
 
 DECIMALS = 4
 PACKAGES = ("passion", "git_revision", "torch", "lightning", "monai", "numpy", "nibabel")
@@ -170,12 +173,13 @@ def _scores(folder: Path, trained: TrainedRun, seen: set[str] | None) -> dict[st
         "cases": len(cases),
         "trained_on": None if seen is None else len(cases & seen),
         "precision": settings["precision"],
+        **({"surface_tolerance_mm": settings["surface_tolerance"]} if "surface_dice" in scores else {}),
         "scores": rows,
     }
 
 
 def _means(rows: pd.DataFrame) -> dict[str, float | None]:
-    means = {shown: float(rows[column].mean()) for column, shown in SCORE_NAMES.items()}
+    means = {shown: float(rows[column].mean()) for column, shown in SCORE_NAMES.items() if column in rows}
     return {shown: round(mean, DECIMALS) if math.isfinite(mean) else None for shown, mean in means.items()}
 
 

@@ -109,11 +109,10 @@ def _training(card: Card) -> str:
 def _scores(evaluation: Sequence[Mapping[str, Any]] | str, study: Study) -> list[str]:
     if isinstance(evaluation, str):
         return [f"It was {evaluation}."]
-    titles = {"dice": ("Dice [%]", 100.0), "hd95_mm": ("HD95 [mm]", 1.0)}
     sections = []
     for one in evaluation:
         values = {(row["subset"], row["region"]): row for row in one["scores"]}
-        for key, (title, scale) in titles.items():
+        for key, (title, scale) in _titles(one).items():
             rows = [
                 (subset, *(_value(values.get((subset, region)), key, scale) for region in study.regions))
                 for subset in subset_names(study)
@@ -121,6 +120,17 @@ def _scores(evaluation: Sequence[Mapping[str, Any]] | str, study: Study) -> list
             sections.append(f"{title} on {one['part']}, means over {one['cases']} cases:")
             sections.append(_table(("modalities given", *study.regions), rows))
     return sections
+
+
+def _titles(evaluation: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
+    """Heading and factor of each score that is shown, of those that the evaluation has."""
+    titles = {
+        "dice": ("Dice [%]", 100.0),
+        "hd95_mm": ("HD95 [mm]", 1.0),
+        "surface_dice": (f"Surface Dice at {evaluation.get('surface_tolerance_mm')} mm [%]", 100.0),
+        "lesion_dice": ("Lesion-wise Dice [%]", 100.0),
+    }
+    return {key: title for key, title in titles.items() if key in evaluation["scores"][0]}
 
 
 def _value(row: Mapping[str, Any] | None, key: str, scale: float) -> str:
