@@ -119,3 +119,13 @@ def test_one_process_at_a_time_and_a_dead_one_keeps_nobody_out(tmp_path: Path) -
     other.wait()
     with alone_in(tmp_path, "busy"):
         pass
+
+
+@pytest.mark.parametrize("named", [".", "../here"])
+def test_the_folder_one_is_in_is_not_pulled_away(named: str, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    refused = pytest.raises(InputError, match=r"is the folder that this command runs in; name a new one")
+    with refused, replacing_folder(Path(named)):
+        pass
+    assert list(tmp_path.iterdir()) == [tmp_path / "here"]

@@ -114,8 +114,15 @@ def _beside(path: Path, folder: bool) -> Iterator[Path]:
 
 
 def real_place(path: Path) -> Path:
-    """Where a file or folder really goes: a link stays a link, and what it leads to is replaced."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    """Where a file or folder really goes: a link stays a link, and what it leads to is replaced.
+
+    Raises:
+        InputError: it is the folder that this process runs in, which would be pulled away under it.
+    """
+    place = Path(os.path.realpath(path))
+    if place.is_dir() and place.samefile(os.curdir):
+        raise InputError(f"{path}: is the folder that this command runs in; name a new one")
+    return place if path.is_symlink() else path
 
 
 def _ending(path: Path) -> str:
