@@ -1,7 +1,7 @@
 """Means of scores that are crossed by case and seed: their intervals, their spread, and a test on cases."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -52,18 +52,30 @@ class Crossed:
         Returns:
             (B,), NaN where no item with a weight is left.
         """
-        known = ~np.isnan(self.scores)
-        filled = np.where(known, self.scores, 0.0)
-        sums, counts = np.zeros((2, len(seeds), len(self.weights)))
+        scores, known, weights = self._merged
+        sums, counts = np.zeros((2, len(seeds), len(weights)))
         # Seed by seed, because a matrix product is the fast way to sum over cases.
-        for seed in range(len(filled)):
-            sums += seeds[:, [seed]] * (cases @ filled[seed])
-            counts += seeds[:, [seed]] * (cases @ known[seed].astype(float))
-        weights = self.weights * (counts > 0)
+        for seed in range(len(scores)):
+            sums += seeds[:, [seed]] * (cases @ scores[seed])
+            counts += seeds[:, [seed]] * (cases @ known[seed])
+        weights = weights * (counts > 0)
         with np.errstate(invalid="ignore"):
-            return np.asarray((weights * sums / np.maximum(counts, 1)).sum(axis=1) / weights.sum(axis=1))
+            return np.asarray((sums / np.maximum(counts, 1)).sum(axis=1) / weights.sum(axis=1))
 
-    @property
+    @cached_property
+    def _merged(self) -> tuple[Floats, Floats, Floats]:
+        """Weighted sums of the items that are known of the same cases and seeds, where they are known, and weights.
+
+        Their counts are equal in every sample, so that one item can stand for all of them; mostly one for all there are.
+        """
+        seeds, cases, items = self.scores.shape
+        known = ~np.isnan(self.scores)
+        kinds, kind = np.unique(known.reshape(seeds * cases, items), axis=1, return_inverse=True)
+        shares = np.zeros((items, kinds.shape[1]))
+        shares[np.arange(items), kind.reshape(-1)] = self.weights
+        return np.where(known, self.scores, 0.0) @ shares, kinds.reshape(seeds, cases, -1).astype(float), shares.sum(0)
+
+    @cached_property
     def mean(self) -> float:
         """With every seed and case once."""
         seeds, cases, _ = self.scores.shape
