@@ -13,7 +13,7 @@ import pandas as pd
 from passion.report.bootstrap import USUAL, Bootstrap, holm
 from passion.report.folder import TableOfOne
 from passion.report.paper import AVERAGE, COLUMN_OF, paper_table
-from passion.report.statistics import cell_means, paired_differences, with_average_region
+from passion.report.statistics import cell_means, paired_differences
 from passion.report.tables import AVERAGE_COLUMN
 
 Computation = Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame]
@@ -52,7 +52,7 @@ def table_means(
     def means(scores: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         return cell_means(scores, keys, metric, bootstrap=bootstrap)
 
-    found = _by_subset(_scores(table), means, each_subset)
+    found = _by_subset(table.averaged_scores, means, each_subset)
     return _with_paper(found, paper_numbers(table, metric))
 
 
@@ -82,7 +82,7 @@ def table_differences(
         KEYS, the columns of `statistics.paired_differences`, and `paper`, the same difference of printed numbers.
         Empty where nothing can be compared. The correction is for all rows.
     """
-    scores = _comparable(_scores(table), table)
+    scores = _comparable(table.averaged_scores, table)
     if scores.empty:
         return _no_differences()
 
@@ -136,13 +136,7 @@ def paper_over_settings(table: TableOfOne, metric: str) -> "pd.Series[float]":
 
 def settings_compared(table: TableOfOne) -> list[str]:
     """Settings that overall numbers are over."""
-    return list(_complete(_scores(table), table)["setting"].unique())
-
-
-def _scores(table: TableOfOne) -> pd.DataFrame:
-    assert table.study is not None
-    scores = with_average_region(table.scores, table.study)
-    return scores[scores["region"].isin([*table.study.averaged_regions, AVERAGE_COLUMN])]
+    return list(_complete(table.averaged_scores, table)["setting"].unique())
 
 
 def _by_subset(scores: pd.DataFrame, compute: Computation, each_subset: bool) -> pd.DataFrame:
@@ -169,7 +163,7 @@ def _complete(scores: pd.DataFrame, table: TableOfOne) -> pd.DataFrame:
 
 def _over_settings(table: TableOfOne) -> pd.DataFrame:
     """Averages over regions; a subset in another setting is another item to average over."""
-    scores = _complete(_scores(table), table)
+    scores = _complete(table.averaged_scores, table)
     scores = scores[scores["region"] == AVERAGE_COLUMN]
     return scores.assign(subset=scores["setting"] + " " + scores["subset"]).drop(columns="setting")
 

@@ -33,7 +33,7 @@ def image_uri(figure: Figure) -> str:
     # Printed directly, because `savefig` draws twice.
     figure.set_dpi(IMAGE_DPI)
     with rc_context({"svg.hashsalt": "passion"}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
     return f"data:image/svg+xml;base64,{base64.b64encode(themed(buffer.getvalue()).encode()).decode()}"
 
 

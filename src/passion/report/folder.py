@@ -14,6 +14,8 @@ from passion.errors import InputError
 from passion.experiments.grid import Shape
 from passion.experiments.states import EVALUATION, State, run_folder, state_of, why_broken
 from passion.report.results import Run, read_run
+from passion.report.statistics import with_average_region
+from passion.report.tables import AVERAGE_COLUMN
 
 WORDS = ("dataset", "setting", "network", "method")
 
@@ -106,6 +108,16 @@ class TableOfOne:
             for place in self.finished
         ]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    @cached_property
+    def averaged_scores(self) -> pd.DataFrame:
+        """`scores` of the regions that the study averages, and of their average; not to be changed.
+
+        Worked out once, because every number of the table begins with it.
+        """
+        assert self.study is not None
+        scores = with_average_region(self.scores, self.study)
+        return scores[scores["region"].isin([*self.study.averaged_regions, AVERAGE_COLUMN])]
 
 
 @dataclass(frozen=True)
