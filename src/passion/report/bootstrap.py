@@ -66,7 +66,7 @@ class Crossed:
     def _merged(self) -> tuple[Floats, Floats, Floats]:
         """Weighted sums of the items that are known of the same cases and seeds, where they are known, and weights.
 
-        Their counts are equal in every sample, so that one item can stand for all of them; mostly one for all there are.
+        Their counts are equal in every sample, so that one item can stand for all of them; mostly there is but one.
         """
         seeds, cases, items = self.scores.shape
         known = ~np.isnan(self.scores)

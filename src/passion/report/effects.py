@@ -1,8 +1,8 @@
 """The cells of a table of one study as numbers: means and differences to the first method, the paper's beside them.
 
 Tidy tables with the keys setting, network, method, subset and region. The subset is `AVERAGE` where the number is over
-all of them, the setting `EVERY` where it is over all settings, the region `AVERAGE_COLUMN` where it is over those
-that the study averages.
+all of them, `WEIGHTED` where each counts as often as it occurs in training, the setting `EVERY` where it is over all
+settings, the region `AVERAGE_COLUMN` where it is over those that the study averages.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ import pandas as pd
 from passion.report.bootstrap import USUAL, Bootstrap, holm
 from passion.report.folder import TableOfOne
 from passion.report.paper import AVERAGE, COLUMN_OF, paper_table
-from passion.report.statistics import cell_means, paired_differences
+from passion.report.statistics import cell_means, paired_differences, subset_frequencies
 from passion.report.tables import AVERAGE_COLUMN
 
 Computation = Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame]
@@ -23,6 +23,7 @@ Record = Mapping[str, Any]
 """A row of a tidy table."""
 
 KEYS = ["setting", "network", "method", "subset", "region"]
+WEIGHTED = "weighted"
 EVERY = "all settings"
 PLACE = ["setting", "network", "seed"]
 NUMBERS: Mapping[str, Literal[1, 2, 3]] = {"table1": 1, "table2": 2, "table3": 3}
@@ -54,6 +55,29 @@ def table_means(
 
     found = _by_subset(table.averaged_scores, means, each_subset)
     return _with_paper(found, paper_numbers(table, metric))
+
+
+def weighted_means(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:
+    """As `table_means`, over the subsets weighted by `training_frequencies`; the paper has no such number."""
+    keys = [key for key in KEYS if key != "subset"]
+    found = [
+        cell_means(scores, keys, metric, training_frequencies(table, str(setting)), bootstrap)
+        for setting, scores in table.averaged_scores.groupby("setting", sort=False)
+    ]
+    return _with_paper(pd.concat(found, ignore_index=True).assign(subset=WEIGHTED), paper_numbers(table, metric))
+
+
+def training_frequencies(table: TableOfOne, setting: str) -> "pd.Series[float]":
+    """Share of a setting's training cases that have exactly the modalities of each subset (`subset_frequencies`).
+
+    The cases of a seed are those of its first finished run, since its methods train on the same ones.
+    """
+    assert table.study is not None
+    presence: dict[int, pd.DataFrame] = {}
+    for place in table.finished:
+        if place.setting == setting:
+            presence.setdefault(place.seed, table.runs[place.cell].presence)
+    return subset_frequencies(pd.concat(presence.values()), table.study)
 
 
 def overall_means(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from passion.data.study import Study
 from passion.errors import InputError
 from passion.experiments.grid import Shape
 from passion.experiments.states import EVALUATION, State, run_folder, state_of, why_broken
+from passion.parallel import track
 from passion.report.results import Run, read_run
 from passion.report.statistics import with_average_region
 from passion.report.tables import AVERAGE_COLUMN
@@ -167,7 +168,10 @@ def read_experiment(folder: Path) -> Experiment:
     done = {place.cell for of in places.values() for place in of if place.state is State.DONE}
     if not done:
         raise InputError(f"{folder}: none of its cells is finished; wait for one, or {again}")
-    runs = {cell: replace(read_run(run_folder(folder, cell), EVALUATION), name=cell) for cell in sorted(done)}
+    runs = {
+        cell: replace(read_run(run_folder(folder, cell), EVALUATION), name=cell)
+        for cell in track(sorted(done), len(done), "Reading cells")
+    }
     tables = [
         _of_one(name, described[name]["shape"], dataset, of, runs)
         for name, of in places.items()

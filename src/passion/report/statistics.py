@@ -77,7 +77,7 @@ def cell_means(
     for key, cell in _cells(scores, by):
         masks.check_once(cell)
         known = masks.known(cell)
-        [crossed] = masks.crossed(known, masks.values[known])
+        [crossed] = masks.crossed(known, masks.shown[known])
         low, high = crossed.interval(bootstrap)
         row = {"mean": crossed.mean, "low": low, "high": high, "seed_sd": crossed.seed_sd, **_sizes(crossed)}
         rows.append({**key, **row})
@@ -140,14 +140,14 @@ class _Masks:
 
     Args:
         scores: what they were made of.
-        values: of the metric, in the unit that is shown; NaN where a mask has none.
+        shown: values of the metric, in the unit that is shown; NaN where a mask has none.
         seeds, cases, items: numbers, an item being a subset and a region.
         masks: number of seed, case and item together.
         weights: of the items.
     """
 
     scores: pd.DataFrame
-    values: Floats
+    shown: Floats
     seeds: Numbers
     cases: Numbers
     items: Numbers
@@ -162,7 +162,7 @@ class _Masks:
         weights = np.ones(len(subsets)) if frequencies is None else frequencies.reindex(subsets, fill_value=0.0)
         return cls(
             scores=seeded,
-            values=METRICS[metric].scale * seeded[metric].to_numpy(dtype=float),
+            shown=METRICS[metric].scale * seeded[metric].to_numpy(dtype=float),
             seeds=_numbered(seeded, ["seed"]),
             cases=_numbered(seeded, ["case"]),
             items=items,
@@ -179,7 +179,7 @@ class _Masks:
 
     def known(self, rows: Numbers) -> Numbers:
         """Those that have a value."""
-        return rows[~np.isnan(self.values[rows])]
+        return rows[~np.isnan(self.shown[rows])]
 
     def paired(self, first: Numbers, second: Numbers) -> tuple[Numbers, Numbers]:
         """Rows of masks that both have a value for, in the order of the first."""
@@ -223,7 +223,7 @@ def _cells(scores: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, 
 
 
 def _difference(masks: _Masks, first: Numbers, second: Numbers, bootstrap: Bootstrap) -> dict[str, float]:
-    before, after = masks.values[first], masks.values[second]
+    before, after = masks.shown[first], masks.shown[second]
     crossed, mean_before, mean_after = masks.crossed(first, after - before, before, after)
     low, high = crossed.interval(bootstrap)
     return {
