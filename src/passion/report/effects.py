@@ -106,7 +106,7 @@ def table_differences(
         KEYS, the columns of `statistics.paired_differences`, and `paper`, the same difference of printed numbers.
         Empty where nothing can be compared. The correction is for all rows.
     """
-    scores = _comparable(table.averaged_scores, table)
+    scores = table.averaged_scores.merge(_comparable(table)[PLACE].drop_duplicates())
     if scores.empty:
         return _no_differences()
 
@@ -160,7 +160,7 @@ def paper_over_settings(table: TableOfOne, metric: str) -> "pd.Series[float]":
 
 def settings_compared(table: TableOfOne) -> list[str]:
     """Settings that overall numbers are over."""
-    return list(_complete(table.averaged_scores, table)["setting"].unique())
+    return list(_complete(table)["setting"].unique())
 
 
 def _by_subset(scores: pd.DataFrame, compute: Computation, each_subset: bool) -> pd.DataFrame:
@@ -170,25 +170,27 @@ def _by_subset(scores: pd.DataFrame, compute: Computation, each_subset: bool) ->
     return pd.concat([*found, compute(scores, keys).assign(subset=AVERAGE)], ignore_index=True)
 
 
-def _comparable(scores: pd.DataFrame, table: TableOfOne) -> pd.DataFrame:
-    """Scores of settings, networks and seeds in which the first method is finished, and another one."""
-    first = scores.loc[scores["method"] == table.methods[0], PLACE].drop_duplicates()
-    kept = scores.merge(first)
-    several = kept.groupby(PLACE)["method"].transform("nunique") > 1
-    return kept[several]
+def _comparable(table: TableOfOne) -> pd.DataFrame:
+    """Finished places: those of settings, networks and seeds in which the first method is, and another one."""
+    columns = [*PLACE, "method"]
+    finished = pd.DataFrame(
+        [[getattr(place, name) for name in columns] for place in table.finished], columns=columns
+    ).drop_duplicates()
+    kept = finished.merge(finished.loc[finished["method"] == table.methods[0], PLACE])
+    return kept[kept.groupby(PLACE)["method"].transform("nunique") > 1]
 
 
-def _complete(scores: pd.DataFrame, table: TableOfOne) -> pd.DataFrame:
-    """Scores of settings, networks and seeds in which every method is finished that is anywhere compared."""
-    kept = _comparable(scores, table)
+def _complete(table: TableOfOne) -> pd.DataFrame:
+    """Those of settings, networks and seeds in which every method is finished that is anywhere compared."""
+    kept = _comparable(table)
     most = kept.groupby("network")["method"].transform("nunique")
     return kept[kept.groupby(PLACE)["method"].transform("nunique") == most]
 
 
 def _over_settings(table: TableOfOne) -> pd.DataFrame:
     """Averages over regions; a subset in another setting is another item to average over."""
-    scores = _complete(table.averaged_scores, table)
-    scores = scores[scores["region"] == AVERAGE_COLUMN]
+    scores = table.averaged_scores
+    scores = scores[scores["region"] == AVERAGE_COLUMN].merge(_complete(table)[PLACE].drop_duplicates())
     return scores.assign(subset=scores["setting"] + " " + scores["subset"]).drop(columns="setting")
 
 
