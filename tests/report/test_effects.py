@@ -1,5 +1,6 @@
 """Numbers of tables against plain loops over the files."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -18,8 +19,12 @@ from passion.report.effects import (
     settings_compared,
     table_differences,
     table_means,
+    training_frequencies,
+    weighted_means,
 )
 from passion.report.folder import TableOfOne, read_experiment
+from passion.report.statistics import subset_frequencies
+from passion.report.tables import WEIGHTED_ROW, subset_table
 
 FEW = Bootstrap(count=50)
 
@@ -87,6 +92,39 @@ def test_the_papers_numbers_stand_beside_ours(tables: dict[str, TableOfOne]) -> 
     # The paper's HD takes empty masks as 1 mm: nothing of it belongs beside honest distances.
     assert np.isnan(records(table_means(tables["table2"], "hd95_pooled", FEW))[place]["paper"])
     assert paper_numbers(tables["table2"], "hd95_pooled").empty
+
+
+@pytest.mark.parametrize("metric", ["dice", "hd95_pooled"])
+def test_weighted_means_are_those_of_a_page_of_runs(tables: dict[str, TableOfOne], metric: str) -> None:
+    table = tables["table3"]
+    found = records(weighted_means(table, metric, FEW))
+    assert len(found) == 8 * 4
+    for setting, region in product(("IDT", "PDT"), ("Avg.", "WT", "ET")):
+        method = next(row[2] for row in reversed(table.rows) if row[:2] == (setting, "rfnet"))
+        runs = table.runs_of(setting, "rfnet", method)
+        rows = [
+            subset_table(run.scores, run.study, metric, subset_frequencies(run.presence, run.study)).loc[WEIGHTED_ROW]
+            for run in runs
+        ]
+        row = found[setting, "rfnet", method, "weighted", region]
+        assert row["mean"] == pytest.approx(np.mean([row[region] for row in rows]))
+        assert row["low"] <= row["mean"] <= row["high"]
+        assert np.isnan(row["paper"])
+
+
+def test_subsets_count_as_often_as_they_occur_in_the_training_of_a_setting(tables: dict[str, TableOfOne]) -> None:
+    table = tables["table3"]
+    assert table.study is not None
+    assert training_frequencies(table, "PDT")["t1+t1c+flair+t2"] == 1
+    # Two seeds that trained on different subsets count alike, whatever else is finished of one of them.
+    one, other = (table.runs_of("IDT", "rfnet", "Baseline")[seed].presence.copy() for seed in (0, 1))
+    one[:], other[:] = [True, False, False, False], [False, False, True, True]
+    own = {place.cell: [one, other][place.seed] for place in table.finished if place.setting == "IDT"}
+    runs = {cell: replace(run, presence=own.get(cell, run.presence)) for cell, run in table.runs.items()}
+    found = training_frequencies(replace(table, runs=runs), "IDT")
+    assert found[found > 0].to_dict() == {"t1": 0.5, "flair+t2": 0.5}
+    left = {cell: run for cell, run in runs.items() if not cell.endswith("passion_0.2-0.4-0.6-0.8_seed1")}
+    assert training_frequencies(replace(table, runs=left), "IDT").equals(found)
 
 
 def test_overall_numbers_are_over_what_every_method_has(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from grid_files import write_grid
 from test_page import Page
 
 from passion.report.bootstrap import Bootstrap
+from passion.report.effects import records, weighted_means
 from passion.report.experiment_page import write_experiment_report
+from passion.report.experiment_views import region_tables, subset_tables
 from passion.report.folder import read_experiment
 from passion.report.verdicts import verdicts
 from passion.report.viewer_data import write_viewer
@@ -39,6 +41,25 @@ def test_who_wins_is_said_first_and_bold_is_never_without_an_interval(text: str)
     assert bold
     assert all(INTERVAL.fullmatch(number) for number in [*numbers, *bold])
     assert "in the paper +3.1" in summary
+
+
+def test_averages_are_shown_weighted_too(grid: Path, text: str) -> None:
+    by_region, by_subset = read_experiment(grid).tables
+    views = [*region_tables(by_region, "dice", FEW)[:1], *region_tables(by_region, "hd95_pooled", FEW)[:1]]
+    for view, metric in zip(views, ("dice", "hd95_pooled"), strict=True):
+        assert list(view.groups) == ["Seeds", "Avg.", "Avg., weighted", "WT", "TC", "ET"]
+        numbers = records(weighted_means(by_region, metric, FEW))
+        for row, place in zip(view.rows, by_region.rows, strict=True):
+            mean = numbers[*place, "weighted", "Avg."]["mean"]
+            assert row.cells[3].text.startswith(f"{mean:.1f} [")
+    for region, (means, *_) in subset_tables(by_subset, "dice", FEW).items():
+        numbers = records(weighted_means(by_subset, "dice", FEW))
+        assert [row.name for row in means.rows[-2:]] == ["Average", "Weighted"]
+        place = ("IDT", "rfnet", "+PASSION", "weighted", region)
+        column = list(means.groups).index("IDT +PASSION, rfnet")
+        assert means.rows[-1].total
+        assert means.rows[-1].cells[2 * column].text.startswith(f"{numbers[place]['mean']:.1f} [")
+    assert "by the share of the training cases" in text
 
 
 def test_the_winner_is_not_always_passion(tmp_path: Path) -> None:
@@ -102,7 +123,11 @@ def test_the_command_writes_the_same_again_and_touches_nothing_else(
     (tmp_path / "page").mkdir()
     (tmp_path / "page/notes.txt").write_text("mine")
     passion("report", out, "-o", tmp_path / "page")
-    assert f"{tmp_path / 'page/index.html'}: open it in a browser" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert f"{tmp_path / 'page/index.html'}: open it in a browser" in said.out
+    assert re.search(r"Reading cells .* 2/2", said.err)
+    assert re.search(r"Writing tables and figures .* 6/6", said.err)
+    assert re.search(r"Packing cases .* 2/2", said.err)
     assert sorted(path.name for path in (tmp_path / "page").iterdir()) == ["index.html", "notes.txt", "viewer"]
     passion("report", out, "-o", tmp_path / "again")
     for path in (tmp_path / "again").rglob("*.*"):

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
-from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
+from passion.data.resampling import Grid
 from passion.data.store import Box
 from passion.data.whole_cases import WholeCase
 
@@ -32,25 +32,30 @@ def displayed(number: int, whole: WholeCase, predictions: Mapping[str, NDArray[n
 
 
 def display_slices(whole: WholeCase, predictions: Mapping[str, NDArray[np.uint8]]) -> Arrays:
-    """The slice of the case's box with most foreground: images, reference and predictions, turned upright."""
+    """The slice of the case's box with most foreground: images, reference and predictions, turned upright.
+
+    Slices are of the last axis, as training in 2D takes them. Rows run to the back and columns to the left; where
+    that axis is not the one up, rows run down, and columns to the left or else to the back.
+    """
     case, box = whole.case, whole.box
     reference = case.read_target(box)
     most = int((reference > 0).sum(axis=(0, 1)).argmax())
     here = (..., slice(most, most + 1))
     window = Box((*box.start[:2], box.start[2] + most), (*box.stop[:2], box.start[2] + most + 1))
+    first, second, _ = _order(case.grid)
 
     def turned(values: NDArray[np.generic]) -> NDArray[np.generic]:
-        # Voxels run to the left and to the back (LPS): transposed, rows run from front to back.
-        return np.ascontiguousarray(values[..., 0].T)
+        flat = running_to("LPI", values, case.grid)[..., 0]
+        return np.ascontiguousarray(flat.T if first < second else flat)
 
     name = case.name
-    entries = {f"{name}/reference": turned(reference[here])}
+    entries: Arrays = {f"{name}/reference": turned(reference[here])}
     for modality in case.boxes:
         entries[f"{name}/image/{modality}"] = turned(case.read_image(modality, window))
     for subset, labels in predictions.items():
         entries[f"{name}/prediction/{subset}"] = turned(labels[here])
-    spacing_mm = case.grid.spacing_mm
-    entries[f"{name}/pixel_mm"] = np.array([spacing_mm[1], spacing_mm[0]])
+    pixel_mm = case.grid.spacing_mm[:2]
+    entries[f"{name}/pixel_mm"] = np.array(pixel_mm[::-1] if first < second else pixel_mm)
     return entries
 
 
@@ -60,12 +65,9 @@ def display_volumes(whole: WholeCase, predictions: Mapping[str, NDArray[np.uint8
     Axes keep their order and are flipped to run to the left, to the back and up.
     """
     case, box = whole.case, whole.box
-    sides = io_orientation(case.grid.affine)
-    # io_orientation speaks of right, front and up; of the first two the page wants the opposites.
-    wrong = tuple(axis for axis, (side, sign) in enumerate(sides) if sign == (1 if side < 2 else -1))
 
-    def turned(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.ascontiguousarray(np.flip(values, wrong))
+    def turned(values: NDArray[np.uint8]) -> NDArray[np.generic]:
+        return np.ascontiguousarray(running_to("LPS", values, case.grid))
 
     name = case.name
     entries: Arrays = {f"{name}/reference": turned(case.read_target(box))}
@@ -75,6 +77,21 @@ def display_volumes(whole: WholeCase, predictions: Mapping[str, NDArray[np.uint8
         entries[f"{name}/prediction/{subset}"] = turned(labels)
     entries[f"{name}/spacing_mm"] = np.array(case.grid.spacing_mm)
     return entries
+
+
+def running_to(sides: str, values: NDArray[np.generic], grid: Grid) -> NDArray[np.generic]:
+    """Voxels (X, Y, Z) of `grid`, axes in their order, flipped where they run away from one of `sides`.
+
+    >>> running_to("LPS", np.arange(3).reshape(3, 1, 1), Grid((3, 1, 1), np.eye(4))).ravel().tolist()
+    [2, 1, 0]
+    """
+    away = [axis for axis, side in enumerate(grid.orientation) if side not in (*sides, "?")]
+    return np.flip(values, tuple(away))
+
+
+def _order(grid: Grid) -> list[int]:
+    """For each axis, whether it runs from side to side (0), between front and back (1), or up and down (2)."""
+    return ["RLAPSI?".index(side) // 2 for side in grid.orientation]
 
 
 def grey_levels(image: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -1,8 +1,8 @@
 """The cells of a table of one study as numbers: means and differences to the first method, the paper's beside them.
 
 Tidy tables with the keys setting, network, method, subset and region. The subset is `AVERAGE` where the number is over
-all of them, the setting `EVERY` where it is over all settings, the region `AVERAGE_COLUMN` where it is over those
-that the study averages.
+all of them, `WEIGHTED` where each counts as often as it occurs in training, the setting `EVERY` where it is over all
+settings, the region `AVERAGE_COLUMN` where it is over those that the study averages.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ import pandas as pd
 from passion.report.bootstrap import USUAL, Bootstrap, holm
 from passion.report.folder import TableOfOne
 from passion.report.paper import AVERAGE, COLUMN_OF, paper_table
-from passion.report.statistics import cell_means, paired_differences, with_average_region
+from passion.report.statistics import cell_means, paired_differences, subset_frequencies
 from passion.report.tables import AVERAGE_COLUMN
 
 Computation = Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame]
@@ -23,6 +23,7 @@ Record = Mapping[str, Any]
 """A row of a tidy table."""
 
 KEYS = ["setting", "network", "method", "subset", "region"]
+WEIGHTED = "weighted"
 EVERY = "all settings"
 PLACE = ["setting", "network", "seed"]
 NUMBERS: Mapping[str, Literal[1, 2, 3]] = {"table1": 1, "table2": 2, "table3": 3}
@@ -52,8 +53,31 @@ def table_means(
     def means(scores: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         return cell_means(scores, keys, metric, bootstrap=bootstrap)
 
-    found = _by_subset(_scores(table), means, each_subset)
+    found = _by_subset(table.averaged_scores, means, each_subset)
     return _with_paper(found, paper_numbers(table, metric))
+
+
+def weighted_means(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:
+    """As `table_means`, over the subsets weighted by `training_frequencies`; the paper has no such number."""
+    keys = [key for key in KEYS if key != "subset"]
+    found = [
+        cell_means(scores, keys, metric, training_frequencies(table, str(setting)), bootstrap)
+        for setting, scores in table.averaged_scores.groupby("setting", sort=False)
+    ]
+    return _with_paper(pd.concat(found, ignore_index=True).assign(subset=WEIGHTED), paper_numbers(table, metric))
+
+
+def training_frequencies(table: TableOfOne, setting: str) -> "pd.Series[float]":
+    """Share of a setting's training cases that have exactly the modalities of each subset (`subset_frequencies`).
+
+    The cases of a seed are those of its first finished run, since its methods train on the same ones.
+    """
+    assert table.study is not None
+    presence: dict[int, pd.DataFrame] = {}
+    for place in table.finished:
+        if place.setting == setting:
+            presence.setdefault(place.seed, table.runs[place.cell].presence)
+    return subset_frequencies(pd.concat(presence.values()), table.study)
 
 
 def overall_means(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:
@@ -82,7 +106,7 @@ def table_differences(
         KEYS, the columns of `statistics.paired_differences`, and `paper`, the same difference of printed numbers.
         Empty where nothing can be compared. The correction is for all rows.
     """
-    scores = _comparable(_scores(table), table)
+    scores = table.averaged_scores.merge(_comparable(table)[PLACE].drop_duplicates())
     if scores.empty:
         return _no_differences()
 
@@ -136,13 +160,7 @@ def paper_over_settings(table: TableOfOne, metric: str) -> "pd.Series[float]":
 
 def settings_compared(table: TableOfOne) -> list[str]:
     """Settings that overall numbers are over."""
-    return list(_complete(_scores(table), table)["setting"].unique())
-
-
-def _scores(table: TableOfOne) -> pd.DataFrame:
-    assert table.study is not None
-    scores = with_average_region(table.scores, table.study)
-    return scores[scores["region"].isin([*table.study.averaged_regions, AVERAGE_COLUMN])]
+    return list(_complete(table)["setting"].unique())
 
 
 def _by_subset(scores: pd.DataFrame, compute: Computation, each_subset: bool) -> pd.DataFrame:
@@ -152,25 +170,27 @@ def _by_subset(scores: pd.DataFrame, compute: Computation, each_subset: bool) ->
     return pd.concat([*found, compute(scores, keys).assign(subset=AVERAGE)], ignore_index=True)
 
 
-def _comparable(scores: pd.DataFrame, table: TableOfOne) -> pd.DataFrame:
-    """Scores of settings, networks and seeds in which the first method is finished, and another one."""
-    first = scores.loc[scores["method"] == table.methods[0], PLACE].drop_duplicates()
-    kept = scores.merge(first)
-    several = kept.groupby(PLACE)["method"].transform("nunique") > 1
-    return kept[several]
+def _comparable(table: TableOfOne) -> pd.DataFrame:
+    """Finished places: those of settings, networks and seeds in which the first method is, and another one."""
+    columns = [*PLACE, "method"]
+    finished = pd.DataFrame(
+        [[getattr(place, name) for name in columns] for place in table.finished], columns=columns
+    ).drop_duplicates()
+    kept = finished.merge(finished.loc[finished["method"] == table.methods[0], PLACE])
+    return kept[kept.groupby(PLACE)["method"].transform("nunique") > 1]
 
 
-def _complete(scores: pd.DataFrame, table: TableOfOne) -> pd.DataFrame:
-    """Scores of settings, networks and seeds in which every method is finished that is anywhere compared."""
-    kept = _comparable(scores, table)
+def _complete(table: TableOfOne) -> pd.DataFrame:
+    """Those of settings, networks and seeds in which every method is finished that is anywhere compared."""
+    kept = _comparable(table)
     most = kept.groupby("network")["method"].transform("nunique")
     return kept[kept.groupby(PLACE)["method"].transform("nunique") == most]
 
 
 def _over_settings(table: TableOfOne) -> pd.DataFrame:
     """Averages over regions; a subset in another setting is another item to average over."""
-    scores = _complete(_scores(table), table)
-    scores = scores[scores["region"] == AVERAGE_COLUMN]
+    scores = table.averaged_scores
+    scores = scores[scores["region"] == AVERAGE_COLUMN].merge(_complete(table)[PLACE].drop_duplicates())
     return scores.assign(subset=scores["setting"] + " " + scores["subset"]).drop(columns="setting")
 
 

@@ -15,7 +15,7 @@ from passion.report.figures import RUN_MARKERS, TEXT_SIZE, cycled, dot_matrix, l
 from passion.report.folder import TableOfOne
 from passion.report.paper import AVERAGE
 from passion.report.results import Run, subset_names
-from passion.report.statistics import cell_means, paired_differences, with_average_region
+from passion.report.statistics import cell_means, paired_differences
 from passion.report.tables import AVERAGE_COLUMN
 from passion.report.theme import FAINT, INK, MODALITY_COLOURS, PAPER, RUN_COLOURS
 
@@ -185,11 +185,15 @@ def preference_and_dice(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> Figu
     figure, [[axes]] = panels(1, 1, (7.6, 3.8))
     axes.axvline(0, color=INK, linewidth=1.0)
     for setting, network in dict.fromkeys((place.setting, place.network) for place in table.finished):
+        curves = {
+            method: [run.curve("preference") for run in table.runs_of(setting, network, method)]
+            for method in (table.methods[0], table.methods[-1])
+        }
         for number, modality in enumerate(table.study.modalities):
             colour, marker = cycled(MODALITY_COLOURS, number), cycled(RUN_MARKERS, number)
             points = []
-            for method in (table.methods[0], table.methods[-1]):
-                preference = _final_preference(table.runs_of(setting, network, method), modality)
+            for method, of_seeds in curves.items():
+                preference = _final_preference(of_seeds, modality)
                 row = means.get((setting, network, method, modality, AVERAGE_COLUMN))
                 if preference is None or row is None:
                     continue
@@ -221,15 +225,14 @@ def _modality_marks(table: TableOfOne) -> list[Line2D]:
     ]
 
 
-def _final_preference(runs: Sequence[Run], modality: str) -> float | None:
+def _final_preference(curves: Sequence[pd.DataFrame], modality: str) -> float | None:
     """Mean over seeds and the last epochs that logged it."""
-    curves = [curve[modality].dropna() for run in runs if modality in (curve := run.curve("preference"))]
-    ends = [curve.iloc[-max(1, round(LAST_SHARE * len(curve))) :].mean() for curve in curves if len(curve)]
+    logged = [curve[modality].dropna() for curve in curves if modality in curve]
+    ends = [values.iloc[-max(1, round(LAST_SHARE * len(values))) :].mean() for values in logged if len(values)]
     return float(np.mean(ends)) if ends else None
 
 
 def _averages(table: TableOfOne) -> pd.DataFrame:
     """Scores averaged over the regions."""
-    assert table.study is not None
-    scores = with_average_region(table.scores, table.study)
+    scores = table.averaged_scores
     return scores[scores["region"] == AVERAGE_COLUMN]

@@ -1,6 +1,6 @@
 """The page of a grid of runs: who wins, the paper's tables with the paper's numbers beside, figures, cases in 3D."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from passion.errors import InputError
 from passion.experiments.states import State
 from passion.files import write_text
+from passion.parallel import track
 from passion.report.bootstrap import USUAL, Bootstrap
 from passion.report.experiment_views import (
     HONEST_DISTANCE,
@@ -76,8 +77,12 @@ def write_experiment_report(folder: Path, out: Path, bootstrap: Bootstrap = USUA
     from passion.report.viewer_data import write_viewer
 
     begun = [table for table in experiment.tables if table.study is not None]
-    sections = [_section(number, table, bootstrap) for number, table in enumerate(begun)]
-    found = [verdict for table in begun for verdict in verdicts(table, bootstrap)]
+    made = _made(begun, bootstrap)
+    found = [verdict for parts in made for verdict in parts.pop("verdicts")]
+    sections = [
+        Section(f"table{number}", title_of(table), *parts.pop("tables"), **parts)
+        for number, (table, parts) in enumerate(zip(begun, made, strict=True))
+    ]
     shown = write_viewer(experiment, out / VIEWER)
     page = render(
         "experiment.html",
@@ -99,30 +104,17 @@ def write_experiment_report(folder: Path, out: Path, bootstrap: Bootstrap = USUA
     return out / PAGE
 
 
-def _section(number: int, table: TableOfOne, bootstrap: Bootstrap) -> Section:
-    from passion.report import experiment_figures as figures
+def _bars(table: TableOfOne, bootstrap: Bootstrap) -> FigureView:
+    from passion.report.experiment_figures import average_by_setting
 
-    title = title_of(table)
-    setting, network = figures.main_setting(table)
-    runs = figures.mean_runs(table, setting, network)
-    where = f"{setting}, {network}"
-    tables, more = _tables(table, bootstrap)
-    return Section(
-        key=f"table{number}",
-        title=title,
-        tables=tables,
-        more=more,
-        bars=figure_view(figures.average_by_setting(table, bootstrap), f"{title}: {BARS_CAPTION}", BARS_CAPTION),
-        modalities=_modalities(table, setting, network, bootstrap),
-        balance=_balance(title, where, runs, (table.methods[0], WITHOUT_PREFERENCE, table.methods[-1])),
-        masks=_masks(title, where, runs),
-    )
+    return figure_view(average_by_setting(table, bootstrap), f"{title_of(table)}: {BARS_CAPTION}", BARS_CAPTION)
 
 
-def _modalities(table: TableOfOne, setting: str, network: str, bootstrap: Bootstrap) -> list[FigureView]:
+def _modalities(table: TableOfOne, bootstrap: Bootstrap) -> list[FigureView]:
     """Dice by subset, the gain of each modality, and how that goes with the relative preference."""
     from passion.report import experiment_figures as figures
 
+    setting, network = figures.main_setting(table)
     first, last = table.methods[0], table.methods[-1]
     drawn = {
         f"Rows: subsets of modalities (filled dots: at hand), {setting}, {network}. Marks: the methods, with 95 % "
@@ -158,29 +150,56 @@ def _tables(table: TableOfOne, bootstrap: Bootstrap) -> tuple[list[TableView], l
     return tables, more
 
 
-def _balance(title: str, where: str, runs: Sequence[Run], methods: Sequence[str]) -> list[FigureView]:
+def _balance(table: TableOfOne, _: Bootstrap) -> list[FigureView]:
     from passion.report.figures import modality_curves
 
-    chosen = [run for run in runs if run.name in methods]
+    where, runs = _main_runs(table)
+    chosen = [run for run in runs if run.name in (table.methods[0], WITHOUT_PREFERENCE, table.methods[-1])]
     figure = modality_curves(chosen, "preference", "Relative preference RP", 0.0)
     if figure is None:
         return []
     caption = f"{RP_CAPTION} {where}, mean over seeds."
-    return [figure_view(figure, f"{title}: {caption} {', '.join(run.name for run in chosen)}.", caption)]
+    alt = f"{title_of(table)}: {caption} {', '.join(run.name for run in chosen)}."
+    return [figure_view(figure, alt, caption)]
 
 
-def _masks(title: str, where: str, runs: Sequence[Run]) -> list[FigureView]:
+def _masks(table: TableOfOne, _: Bootstrap) -> list[FigureView]:
     from passion.report.masks import mask_figure, shared_cases
 
+    where, runs = _main_runs(table)
     names = ", ".join(run.name for run in runs)
     return [
         figure_view(
             mask_figure(runs, case),
-            f"{title}: a slice of case {case}: image, reference and the masks of {names}.",
+            f"{title_of(table)}: a slice of case {case}: image, reference and the masks of {names}.",
             f"Case {case}, {where}, first seed.",
         )
         for case in shared_cases(runs)[:MOST_CASES]
     ]
+
+
+def _main_runs(table: TableOfOne) -> tuple[str, list[Run]]:
+    """The setting and network that are shown, and the runs of their methods."""
+    from passion.report.experiment_figures import main_setting, mean_runs
+
+    setting, network = main_setting(table)
+    return f"{setting}, {network}", mean_runs(table, setting, network)
+
+
+PARTS: Mapping[str, Callable[[TableOfOne, Bootstrap], Any]] = {
+    "verdicts": verdicts, "tables": _tables, "bars": _bars, "modalities": _modalities, "balance": _balance,
+    "masks": _masks,
+}  # fmt: skip
+"""What is worked out of each table, one after another."""
+
+
+def _made(tables: Sequence[TableOfOne], bootstrap: Bootstrap) -> list[dict[str, Any]]:
+    """The PARTS of each table."""
+    made: list[dict[str, Any]] = [{} for _ in tables]
+    work = [(parts, table, name) for parts, table in zip(made, tables, strict=True) for name in PARTS]
+    for parts, table, name in track(work, len(work), "Writing tables and figures"):
+        parts[name] = PARTS[name](table, bootstrap)
+    return made
 
 
 def _unfinished(experiment: Experiment) -> list[tuple[str, str, str]]:

@@ -1,6 +1,6 @@
 """The paper's tables as the page of an experiment shows them, with the paper's numbers beside ours."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +8,15 @@ import pandas as pd
 
 from passion.report.bootstrap import USUAL, Bootstrap
 from passion.report.comparison import evidence
-from passion.report.effects import Record, paper_numbers, records, table_differences, table_means
+from passion.report.effects import (
+    WEIGHTED,
+    Record,
+    paper_numbers,
+    records,
+    table_differences,
+    table_means,
+    weighted_means,
+)
 from passion.report.folder import TableOfOne
 from passion.report.paper import AVERAGE
 from passion.report.results import subset_names
@@ -17,6 +25,7 @@ from passion.report.tables import (
     AVERAGE_ROW,
     METRICS,
     NOTHING,
+    WEIGHTED_ROW,
     format_difference,
     format_interval,
     format_p,
@@ -25,6 +34,8 @@ from passion.report.tables import (
 from passion.report.views import SURE, Cell, Row, TableView
 
 TITLES = {"table1": "Table 1", "table2": "Table 2", "table3": "Table 3"}
+TOTALS = {AVERAGE: AVERAGE_ROW, WEIGHTED: WEIGHTED_ROW}
+WEIGHTED_COLUMN = f"{AVERAGE_COLUMN}, weighted"
 HONEST_DISTANCE, PAPER_DISTANCE = "hd95_pooled", "hd95_reference"
 
 
@@ -50,7 +61,7 @@ def region_tables(table: TableOfOne, metric: str, bootstrap: Bootstrap = USUAL) 
     assert table.study is not None
     regions = [AVERAGE_COLUMN, *table.study.averaged_regions]
     label = METRICS[metric].label
-    means = records(table_means(table, metric, bootstrap))
+    means = records(table_means(table, metric, bootstrap)) | records(weighted_means(table, metric, bootstrap))
     paper = paper_numbers(table, metric).to_dict()
     rows = []
     for setting, network, method in table.rows:
@@ -59,16 +70,21 @@ def region_tables(table: TableOfOne, metric: str, bootstrap: Bootstrap = USUAL) 
         for region in regions:
             place = (setting, network, method, AVERAGE, region)
             # What the paper prints is shown beside cells that are not finished too.
-            ours = mean_cells(means[place])[0] if place in means else Cell(NOTHING)
-            cells += [ours, Cell(format_value(paper.get(place, np.nan)))]
+            cells += [_ours(means, place), Cell(format_value(paper.get(place, np.nan)))]
+        cells.insert(3, _ours(means, (setting, network, method, WEIGHTED, AVERAGE_COLUMN)))
         rows.append(Row(method, cells, keys=_keys(table, setting, network)))
-    groups = {"Seeds": ("done",), **dict.fromkeys(regions, ("ours", "paper"))}
+    average, *others = dict.fromkeys(regions, ("ours", "paper")).items()
+    groups = dict([("Seeds", ("done",)), average, (WEIGHTED_COLUMN, ("ours",)), *others])
     views = [TableView(f"{title_of(table)}: {label}", "Method", groups, rows, keys=_key_names(table))]
     found = table_differences(table, metric, bootstrap)
     if len(found):
         caption = f"{title_of(table)}: {label}, difference to {table.methods[0]}"
         views.append(_differences(table, found, regions, caption, evidence(found, bootstrap)))
     return views
+
+
+def _ours(means: Mapping[tuple[str, ...], Record], place: tuple[str, ...]) -> Cell:
+    return mean_cells(means[place])[0] if place in means else Cell(NOTHING)
 
 
 def _differences(table: TableOfOne, found: pd.DataFrame, regions: Sequence[str], caption: str, note: str) -> TableView:
@@ -93,7 +109,9 @@ def _key_names(table: TableOfOne) -> list[str]:
 def subset_tables(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> dict[str, list[TableView]]:
     """By region: means, then differences to the first method; a row a subset (Table 3, transposed)."""
     assert table.study is not None
-    means = table_means(table, metric, bootstrap, each_subset=True)
+    means = pd.concat(
+        [table_means(table, metric, bootstrap, each_subset=True), weighted_means(table, metric, bootstrap)]
+    )
     gains = table_differences(table, metric, bootstrap, each_subset=True)
     views: dict[str, list[TableView]] = {}
     for region in [AVERAGE_COLUMN, *table.study.averaged_regions]:
@@ -125,12 +143,12 @@ def _by_subset(
     groups = {row: f"{row[0]} {row[2]}, {row[1]}" for row in table.rows if (*row, AVERAGE, region) in numbers}
     rows = [
         Row(
-            AVERAGE_ROW if subset == AVERAGE else subset,
+            TOTALS.get(subset, subset),
             [cell for row in groups for cell in cells_of(numbers[(*row, subset, region)])],
-            dots=[] if subset == AVERAGE else [name in subset.split("+") for name in table.study.modalities],
-            total=subset == AVERAGE,
+            dots=[] if subset in TOTALS else [name in subset.split("+") for name in table.study.modalities],
+            total=subset in TOTALS,
         )
-        for subset in [*subset_names(table.study), AVERAGE]
+        for subset in [*subset_names(table.study), *TOTALS]
         if all((*row, subset, region) in numbers for row in groups)
     ]
     shown = dict.fromkeys(groups.values(), tuple(columns))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -21,20 +22,25 @@ RUN_MARKERS = ("o", "D", "s", "^", "v", "P", "X")
 MODALITY_DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1.2, 1.2)))
 TEXT_SIZE = 10
 MOST_COLUMNS = 3
+IMAGE_DPI = 130
+"""Of what is drawn as pixels."""
 
 
 def image_uri(figure: Figure) -> str:
     """`figure` as a data URI, an SVG that is the same at every call and goes with light and dark pages."""
     buffer = io.StringIO()
     _settle(figure)
+    # Printed directly, because `savefig` draws twice.
+    figure.set_dpi(IMAGE_DPI)
     with rc_context({"svg.hashsalt": "passion"}):
-        figure.savefig(buffer, format="svg", dpi=130, metadata={"Date": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})  # type: ignore[no-untyped-call]
     return f"data:image/svg+xml;base64,{base64.b64encode(themed(buffer.getvalue()).encode()).decode()}"
 
 
 def _settle(figure: Figure) -> None:
     """Round what the layout solver found: its last digits, and names made from them, vary from call to call."""
-    figure.draw_without_rendering()
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         left, bottom, width, height = (round(edge, 5) for edge in axes.get_position(original=True).bounds)

@@ -13,7 +13,10 @@ from passion.data.study import Study
 from passion.errors import InputError
 from passion.experiments.grid import Shape
 from passion.experiments.states import EVALUATION, State, run_folder, state_of, why_broken
+from passion.parallel import track
 from passion.report.results import Run, read_run
+from passion.report.statistics import with_average_region
+from passion.report.tables import AVERAGE_COLUMN
 
 WORDS = ("dataset", "setting", "network", "method")
 
@@ -107,6 +110,16 @@ class TableOfOne:
         ]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
+    @cached_property
+    def averaged_scores(self) -> pd.DataFrame:
+        """`scores` of the regions that the study averages, and of their average; not to be changed.
+
+        Worked out once, because every number of the table begins with it.
+        """
+        assert self.study is not None
+        scores = with_average_region(self.scores, self.study)
+        return scores[scores["region"].isin([*self.study.averaged_regions, AVERAGE_COLUMN])]
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -155,7 +168,10 @@ def read_experiment(folder: Path) -> Experiment:
     done = {place.cell for of in places.values() for place in of if place.state is State.DONE}
     if not done:
         raise InputError(f"{folder}: none of its cells is finished; wait for one, or {again}")
-    runs = {cell: replace(read_run(run_folder(folder, cell), EVALUATION), name=cell) for cell in sorted(done)}
+    runs = {
+        cell: replace(read_run(run_folder(folder, cell), EVALUATION), name=cell)
+        for cell in track(sorted(done), len(done), "Reading cells")
+    }
     tables = [
         _of_one(name, described[name]["shape"], dataset, of, runs)
         for name, of in places.items()

@@ -1,13 +1,14 @@
 """A page on this machine's own address, for browsers that restrict pages opened from files."""
 
 import io
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 LOOPBACK = "127.0.0.1"
 
@@ -27,9 +28,18 @@ class _Handler(SimpleHTTPRequestHandler):
         """Say nothing of each file."""
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing where a browser breaks off: pages are left while they load."""
+
+    def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
+        """Told on standard error, unless the connection was broken off."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def server(folder: Path) -> ThreadingHTTPServer:
     """A server of `folder` on a free port of the loopback interface; not started."""
-    return ThreadingHTTPServer((LOOPBACK, 0), partial(_Handler, directory=str(folder)))
+    return _Server((LOOPBACK, 0), partial(_Handler, directory=str(folder)))
 
 
 def serve(folder: Path, say: Callable[[str], None]) -> None:

@@ -6,18 +6,21 @@ in %, distances in mm.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from passion.data.study import Study
 from passion.errors import InputError
-from passion.report.bootstrap import USUAL, Bootstrap, Crossed, holm
+from passion.report.bootstrap import USUAL, Bootstrap, Crossed, Floats, holm
 from passion.report.results import subset_names
 from passion.report.tables import AVERAGE_COLUMN, METRICS
 
 ONE = ["seed", "case", "subset", "region"]
 """What one scored mask is told apart by, within a cell."""
+Numbers = NDArray[np.intp]
 
 
 def subset_frequencies(presence: pd.DataFrame, study: Study) -> "pd.Series[float]":
@@ -69,10 +72,12 @@ def cell_means(
     Raises:
         InputError: a mask was scored twice.
     """
+    masks = _Masks.of(scores, metric, frequencies)
     rows = []
     for key, cell in _cells(scores, by):
-        known = _once(cell, metric)
-        crossed = _crossed(known, METRICS[metric].scale * known[metric], frequencies)
+        masks.check_once(cell)
+        known = masks.known(cell)
+        [crossed] = masks.crossed(known, masks.shown[known])
         low, high = crossed.interval(bootstrap)
         row = {"mean": crossed.mean, "low": low, "high": high, "seed_sd": crossed.seed_sd, **_sizes(crossed)}
         rows.append({**key, **row})
@@ -113,61 +118,118 @@ def paired_differences(
     there = list(scores[between].unique())
     if reference not in there:
         raise InputError(f"{reference!r} is no {between} of the scores; there are: {', '.join(map(str, there))}")
+    masks = _Masks.of(scores, metric, frequencies)
+    names = _numbered(scores, [between])
     rows = []
     for key, cell in _cells(scores, by):
-        first = _once(cell[cell[between] == reference], metric)
-        for name, other in cell[cell[between] != reference].groupby(between, sort=False):
-            pairs = first.merge(_once(other, metric), on=ONE, suffixes=("_reference", ""))
-            if not pairs.empty:
-                rows.append({**key, between: name, **_difference(pairs, metric, frequencies, bootstrap)})
+        of = {there[number]: cell[names[cell] == number] for number in pd.unique(names[cell])}
+        for name, own in of.items():
+            masks.check_once(own)
+            first, second = masks.paired(of.get(reference, own[:0]), own)
+            if name != reference and len(first):
+                rows.append({**key, between: name, **_difference(masks, first, second, bootstrap)})
     columns = [*by, between, "mean_reference", "mean", "difference", "low", "high", "p", "n_cases", "n_seeds"]
     table = pd.DataFrame(rows, columns=columns)
     table.insert(columns.index("p") + 1, "p_holm", holm(table["p"].to_numpy(dtype=float)))
     return table
 
 
-def _cells(scores: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
-    seeded = scores if "seed" in scores else scores.assign(seed=0)
+@dataclass(frozen=True)
+class _Masks:
+    """Scored masks as arrays: texts are compared once for all cells, since there can be hundreds of those.
+
+    Args:
+        scores: what they were made of.
+        shown: values of the metric, in the unit that is shown; NaN where a mask has none.
+        seeds, cases, items: numbers, an item being a subset and a region.
+        masks: number of seed, case and item together.
+        weights: of the items.
+    """
+
+    scores: pd.DataFrame
+    shown: Floats
+    seeds: Numbers
+    cases: Numbers
+    items: Numbers
+    masks: Numbers
+    weights: Floats
+
+    @classmethod
+    def of(cls, scores: pd.DataFrame, metric: str, frequencies: "pd.Series[float] | None") -> "_Masks":
+        seeded = scores if "seed" in scores else scores.assign(seed=0)
+        items = _numbered(seeded, ["subset", "region"])
+        subsets = seeded["subset"].to_numpy()[np.unique(items, return_index=True)[1]]
+        weights = np.ones(len(subsets)) if frequencies is None else frequencies.reindex(subsets, fill_value=0.0)
+        return cls(
+            scores=seeded,
+            shown=METRICS[metric].scale * seeded[metric].to_numpy(dtype=float),
+            seeds=_numbered(seeded, ["seed"]),
+            cases=_numbered(seeded, ["case"]),
+            items=items,
+            masks=_numbered(seeded, ONE),
+            weights=np.asarray(weights, dtype=float),
+        )
+
+    def check_once(self, rows: Numbers) -> None:
+        """Refuse rows of which two are the same mask."""
+        twice = pd.Series(self.masks[rows]).duplicated().to_numpy()
+        if twice.any():
+            which = ", ".join(f"{name} {value}" for name, value in self.scores[ONE].iloc[rows[twice][0]].items())
+            raise InputError(f"{which} is scored twice; give each run once, or tell them apart by another column")
+
+    def known(self, rows: Numbers) -> Numbers:
+        """Those that have a value."""
+        return rows[~np.isnan(self.shown[rows])]
+
+    def paired(self, first: Numbers, second: Numbers) -> tuple[Numbers, Numbers]:
+        """Rows of masks that both have a value for, in the order of the first."""
+        first, second = self.known(first), self.known(second)
+        places = pd.Index(self.masks[second]).get_indexer(pd.Index(self.masks[first]))
+        return first[places >= 0], second[places[places >= 0]]
+
+    def crossed(self, rows: Numbers, *values: Floats) -> list[Crossed]:
+        """Each of `values` of `rows` by seed, case and item, those in order of appearance."""
+        seeds, seed_numbers = pd.factorize(self.seeds[rows])
+        cases, case_numbers = pd.factorize(self.cases[rows])
+        items, item_numbers = pd.factorize(self.items[rows])
+        found = []
+        for of_one in values:
+            stacked = np.full((len(seed_numbers), len(case_numbers), len(item_numbers)), np.nan)
+            stacked[seeds, cases, items] = of_one
+            found.append(Crossed(stacked, self.weights[item_numbers]))
+        return found
+
+
+def _numbered(scores: pd.DataFrame, names: Sequence[str]) -> Numbers:
+    """For each row the number of its combination of values, from 0 in order of appearance."""
+    numbers = np.zeros(len(scores), dtype=np.intp)
+    for name in names:
+        own, values = pd.factorize(scores[name], use_na_sentinel=False)
+        numbers = pd.factorize(numbers * max(len(values), 1) + own)[0]
+    return numbers
+
+
+def _cells(scores: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, object], Numbers]]:
+    """What tells a cell apart, and its rows."""
     if not by:
-        yield {}, seeded
+        yield {}, np.arange(len(scores))
         return
-    for names, cell in seeded.groupby(list(by), sort=False):
-        yield dict(zip(by, names, strict=True)), cell
+    numbers = _numbered(scores, by)
+    keys = scores[list(by)].drop_duplicates().to_dict("records")
+    ends = np.cumsum(np.bincount(numbers, minlength=len(keys)))
+    rows = np.split(np.argsort(numbers, kind="stable"), ends[:-1])
+    for key, cell in zip(keys, rows if keys else (), strict=True):
+        yield {str(name): value for name, value in key.items()}, cell
 
 
-def _once(cell: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """What tells the masks of a cell apart, and what they score where they have a score."""
-    if cell.duplicated(ONE).any():
-        twice = cell.loc[cell.duplicated(ONE), ONE].iloc[0]
-        which = ", ".join(f"{name} {value}" for name, value in twice.items())
-        raise InputError(f"{which} is scored twice; give each run once, or tell them apart by another column")
-    return cell[[*ONE, metric]].dropna()
-
-
-def _difference(
-    pairs: pd.DataFrame, metric: str, frequencies: "pd.Series[float] | None", bootstrap: Bootstrap
-) -> dict[str, float]:
-    scale = METRICS[metric].scale
-    before, after = scale * pairs[f"{metric}_reference"], scale * pairs[metric]
-    crossed = _crossed(pairs, after - before, frequencies)
+def _difference(masks: _Masks, first: Numbers, second: Numbers, bootstrap: Bootstrap) -> dict[str, float]:
+    before, after = masks.shown[first], masks.shown[second]
+    crossed, mean_before, mean_after = masks.crossed(first, after - before, before, after)
     low, high = crossed.interval(bootstrap)
     return {
-        "mean_reference": _crossed(pairs, before, frequencies).mean,
-        "mean": _crossed(pairs, after, frequencies).mean,
-        "difference": crossed.mean, "low": low, "high": high, "p": crossed.signed_rank_p, **_sizes(crossed),
+        "mean_reference": mean_before.mean, "mean": mean_after.mean, "difference": crossed.mean,
+        "low": low, "high": high, "p": crossed.signed_rank_p, **_sizes(crossed),
     }  # fmt: skip
-
-
-def _crossed(masks: pd.DataFrame, scores: "pd.Series[float]", frequencies: "pd.Series[float] | None") -> Crossed:
-    """The scores of `masks`, a subset and region being an item."""
-    seeds, seed_names = pd.factorize(masks["seed"])
-    cases, case_names = pd.factorize(masks["case"])
-    items = masks.groupby(["subset", "region"], sort=False).ngroup().to_numpy()
-    subsets = masks["subset"].to_numpy()[np.unique(items, return_index=True)[1]]
-    stacked = np.full((len(seed_names), len(case_names), len(subsets)), np.nan)
-    stacked[seeds, cases, items] = scores
-    weights = np.ones(len(subsets)) if frequencies is None else frequencies.reindex(subsets, fill_value=0.0).to_numpy()
-    return Crossed(stacked, weights.astype(float))
 
 
 def _sizes(crossed: Crossed) -> dict[str, int]:

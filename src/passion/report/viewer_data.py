@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from passion.files import replacing_folder, write_text
+from passion.parallel import track
 from passion.report.experiment_figures import main_setting
 from passion.report.figures import cycled
 from passion.report.folder import Experiment, TableOfOne
@@ -55,7 +56,8 @@ def write_viewer(experiment: Experiment, folder: Path, most_bytes: int = MOST_BY
     """
     contents: dict[str, str] = {}
     cases: list[dict[str, Any]] = []
-    for candidate in _candidates(experiment):
+    candidates = _candidates(experiment)
+    for candidate in track(candidates, len(candidates), "Packing cases") if candidates else ():
         left = most_bytes - sum(map(len, contents.values()))
         for step in STEPS:
             described, scripts = _encoded(candidate, f"case{len(cases)}", step)
