@@ -13,7 +13,7 @@ demo: .venv/ready
 	$(BIN)/passion demo --out demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --cov --cov-report=term
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/speed.py $(or $(NAME),$(shell hostname -s))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import RATES, passion, training_words
 from wrong_inputs import write_raw
 
@@ -13,10 +14,14 @@ from passion import demo
 
 @pytest.fixture(scope="session", autouse=True)
 def environment() -> Iterator[None]:
-    """A mistake of ours is not to be made a line of, here; and the networks of the tests are trusted."""
+    """A mistake of ours is not to be made a line of, here; the networks of the tests are trusted; one core computes,
+    here and in processes that are started, since sums over several are rounded in another way.
+    """
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PASSION_TRACEBACK", "1")
         patch.setenv("PASSION_TRUST", "own_networks")
+        patch.setenv("OMP_NUM_THREADS", "1")
         yield
 
 
