@@ -44,7 +44,7 @@ def summary(table: TableOfOne) -> pd.DataFrame:
     both = means[[*KEYS, *MEANS]].merge(gains.rename(columns={"gain_difference": "gain"}), on=KEYS, how="left")
     both.insert(0, "table", table.name)
     both.insert(1, "dataset", table.dataset)
-    return both.drop(columns="subset").round(3)
+    return both.drop(columns="subset").infer_objects().round(3)
 
 
 def costs(experiment: Experiment, places: dict[str, Place]) -> pd.DataFrame:

@@ -120,7 +120,7 @@ def real_place(path: Path) -> Path:
         InputError: it is the folder that this process runs in, which would be pulled away under it.
     """
     place = Path(os.path.realpath(path))
-    if place.is_dir() and place.samefile(os.curdir):
+    if os.path.isdir(place) and place.samefile(os.curdir):
         raise InputError(f"{path}: is the folder that this command runs in; name a new one")
     return place if path.is_symlink() else path
 
