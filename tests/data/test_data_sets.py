@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 from command_line import passion, refused
 from layouts import SHAPE, STROKES, draw_cases, save, write
 
+from passion.cli import run
 from passion.data.sources import read_study
 from passion.data.study import Case, Region
 from passion.errors import InputError
@@ -62,13 +64,22 @@ def test_brats_2020_has_one_label_file_of_another_name(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_an_image_that_is_there_compressed_and_not_is_refused(tmp_path: Path) -> None:
-    save_brats(tmp_path / "a", "a_seg")
-    twin = save_image(tmp_path / "a/a_t2.nii")
-    for name in ("a_t2", "a_seg"):
-        twin = twin.rename(twin.with_name(f"{name}.nii"))
-        with pytest.raises(InputError, match=rf"{name}.nii.gz: {name}.nii is there too, for the same image; remove"):
-            read_study(tmp_path)
+def test_an_image_that_is_there_compressed_and_not_is_a_problem_of_its_case(tmp_path: Path) -> None:
+    for name in "abc":
+        save_brats(tmp_path / f"raw/{name}", f"{name}_seg")
+    shutil.copy(tmp_path / "raw/a/a_t2.nii.gz", tmp_path / "raw/a/a_t2.nii")
+    shutil.copy(tmp_path / "raw/b/b_seg.nii.gz", tmp_path / "raw/b/b_seg.nii")
+    lines = [
+        f"{tmp_path}/raw/{case}/{case}_{what}.nii.gz: {case}_{what}.nii is there too, for the same image; remove one"
+        for case, what in (("a", "t2"), ("b", "seg"))
+    ]
+    for command in (["prepare"], ["convert", "--to", "nnunet"]):
+        with pytest.raises(InputError) as said:
+            run([*command, str(tmp_path / "raw"), str(tmp_path / "out"), "--workers", "0"])
+        assert str(said.value).splitlines() == lines
+    assert not (tmp_path / "out").exists()
+    passion("prepare", tmp_path / "raw", tmp_path / "out", "--skip-broken", "--workers", 0)
+    assert [path.name for path in (tmp_path / "out/cases").iterdir()] == ["c"]
 
 
 def test_folders_that_are_called_like_files_are_none(tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ def convert(
     for case in cases:
         if not case.images:
             raise InputError(f"case {case.name} has no modality at all; remove it, or leave such cases out: --complete")
+    problems = [problem for case in cases for problem in case.problems]
+    if problems:
+        raise InputError("\n".join(problems))
     plan = source.plan(study, cases)
     what = repr((plan, link, [fingerprint(case) for case in cases]))
     out = real_place(out)

@@ -79,6 +79,7 @@ class Inspection:
 def inspect_case(case: Case, study: Study) -> CaseInspection:
     """Open every file of a case and note every problem, not the first one only."""
     found = CaseInspection(case.name, list(case.images))
+    found.problems += case.problems
     volumes: dict[str, Volume] = {}
     for modality, image in case.images.items():
         volume = _attempt(found, partial(read_image, image))

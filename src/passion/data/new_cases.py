@@ -10,6 +10,7 @@ import numpy as np
 
 from passion.data.nifti import open_nifti
 from passion.data.sources import read_study
+from passion.data.sources.contract import case_of
 from passion.data.sources.declaration import DATASET, numbered_modalities, read_dataset
 from passion.data.sources.manifest import path_of, rows_of
 from passion.data.sources.plan import EXTENSIONS
@@ -100,17 +101,14 @@ def _channels(folder: Path, study: Study) -> Sequence[str]:
 def _numbered(folder: Path, files: Sequence[Path], study: Study) -> list[Case]:
     names = _channels(folder, study)
     check_known(names, study, folder)
-    found: dict[str, dict[str, Path]] = {}
+    found: dict[str, dict[str, list[Path]]] = {}
     for path in files:
         match = re.fullmatch(r"(.+)_(\d{4})", _stem(path))
         if match is None or int(match[2]) >= len(names):
             numbers = ", ".join(f"_{number:04} for {name}" for number, name in enumerate(names))
             raise InputError(f"{path}: expected a name that ends in {numbers}; rename or move it")
-        images, modality = found.setdefault(match[1], {}), names[int(match[2])]
-        if modality in images:
-            raise InputError(f"{path}: {images[modality].name} is the same modality of the same case; remove one")
-        images[modality] = path
-    return [Case(name, found[name]) for name in sorted(found)]
+        found.setdefault(match[1], {}).setdefault(names[int(match[2])], []).append(path)
+    return [case_of(name, found[name], []) for name in sorted(found)]
 
 
 def check_headers(case: Case, study: Study) -> None:
@@ -121,10 +119,13 @@ def check_headers(case: Case, study: Study) -> None:
         study: of the run, which says whether files may be on different grids.
 
     Raises:
-        InputError: no modality, a file that is missing, no NIfTI file or cut off, or files that do not fit.
+        InputError: no modality, two files for one, a file that is missing, no NIfTI file or cut off, or files that do
+            not fit.
     """
     if not case.images:
         raise InputError(f"case {case.name} has no modality that is recognised; check the names of its files")
+    if case.problems:
+        raise InputError("\n".join(case.problems))
     places = {name: _place(image) for name, image in case.images.items()}
     if not study.resample:
         check_same_grid(places)

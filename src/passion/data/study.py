@@ -162,11 +162,13 @@ class Case:
         name: of the case.
         images: where each modality is, a 3D file or a volume of a 4D one; only the modalities that are there.
         target: label file; None where the labels are unknown.
+        problems: why it cannot be used, as far as the names of its files tell.
     """
 
     name: str
     images: Mapping[str, Path | Channel] = field(default_factory=dict)
     target: Path | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def files(self) -> dict[str, Path]:

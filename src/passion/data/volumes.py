@@ -170,6 +170,8 @@ def read_case(case: Case, study: Study) -> CaseVolumes:
     if not case.images:
         where = case.target.parent if case.target else case.name
         raise InputError(f"{where}: case {case.name} has no modality at all; add a file or remove the case")
+    if case.problems:
+        raise InputError("\n".join(case.problems))
     reads: list[Callable[[], Any]] = [partial(read_image, image) for image in case.images.values()]
     if case.target is not None:
         reads.append(partial(read_labels, case.target, study))

@@ -4,10 +4,9 @@ Until 2019 the folders are in two others, HGG and LGG.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from passion.data.sources.contract import Source, cases_in, find_nifti, plan_in_folders, subfolders
+from passion.data.sources.contract import Source, cases_in, plan_in_folders, subfolders
 from passion.data.sources.plan import Plan
 from passion.data.split import check_unique
 from passion.data.study import Case, Region, Study
@@ -42,7 +41,7 @@ class Brats(Source):
     def read(root: Path) -> tuple[Study, list[Case]] | None:
         """See `cases_in`; folders may be in HGG and LGG."""
         folders = [folder for part in (root, *(root / grade for grade in GRADES)) for folder in subfolders(part)]
-        cases = [_with_labels(case) for case in cases_in(folders, "_", SUFFIXES)]
+        cases = cases_in(folders, "_", SUFFIXES, LABELS_OF_CASE_355)
         check_unique([case.name for case in cases], root)
         return (BRATS2020, sorted(cases, key=lambda case: case.name)) if cases else None
 
@@ -50,10 +49,3 @@ class Brats(Source):
     def plan(study: Study, cases: Sequence[Case]) -> Plan:
         """Folders of cases, none of grades."""
         return plan_in_folders(cases, study, BRATS2020, "_", SUFFIXES)
-
-
-def _with_labels(case: Case) -> Case:
-    if case.target is not None or not case.images:
-        return case
-    folder = next(iter(case.files.values())).parent
-    return replace(case, target=find_nifti(folder, LABELS_OF_CASE_355))

@@ -8,30 +8,27 @@ from typing import ClassVar
 
 from passion.data.sources.plan import EXTENSIONS, Piece, Plan, pieces_of, recoding_into
 from passion.data.study import Case, Study
-from passion.errors import InputError
 
 
-def find_nifti(folder: Path, stem: str) -> Path | None:
-    """The NIfTI file of that name, compressed or not; None where there is none.
-
-    Raises:
-        InputError: both are there.
-    """
+def nifti_files(folder: Path, stem: str) -> list[Path]:
+    """The NIfTI files of that name: compressed, not, or, by mistake, both."""
     named = [folder / f"{stem}{extension}" for extension in EXTENSIONS]
     # A link that leads nowhere is a file that is broken, not a modality that is absent.
-    found = [path for path in named if path.is_file() or path.is_symlink()]
-    check_one(found)
-    return found[0] if found else None
+    return [path for path in named if path.is_file() or path.is_symlink()]
 
 
-def check_one(files: Sequence[Path]) -> None:
-    """Refuse two files for one thing.
+def case_of(name: str, images: Mapping[str, Sequence[Path]], target: Sequence[Path]) -> Case:
+    """A case of the files that were found for each modality and for the labels.
 
-    Raises:
-        InputError: naming both.
+    Two for one thing are a problem of the case, of which the others know nothing.
     """
-    if len(files) > 1:
-        raise InputError(f"{files[0]}: {files[1].name} is there too, for the same image; remove one")
+    there = {modality: files[0] for modality, files in images.items() if files}
+    problems = tuple(
+        f"{files[0]}: {files[1].name} is there too, for the same image; remove one"
+        for files in (*images.values(), target)
+        if len(files) > 1
+    )
+    return Case(name, there, target[0] if target else None, problems)
 
 
 def subfolders(root: Path) -> list[Path]:
@@ -39,7 +36,9 @@ def subfolders(root: Path) -> list[Path]:
     return sorted(path for path in root.glob("[!.]*") if path.is_dir())
 
 
-def cases_in(folders: Iterable[Path], mark: str, suffixes: Mapping[str, str]) -> list[Case]:
+def cases_in(
+    folders: Iterable[Path], mark: str, suffixes: Mapping[str, str], other_labels: str | None = None
+) -> list[Case]:
     """The cases that are named after their folders and have a file a modality and `seg` for the labels.
 
     Every folder is one whose name a NIfTI file in it begins with, also one without any modality; none is, where no
@@ -49,16 +48,16 @@ def cases_in(folders: Iterable[Path], mark: str, suffixes: Mapping[str, str]) ->
         folders: to look into.
         mark: what the file names have between the case's name and the suffix.
         suffixes: what follows, by modality.
-
-    Raises:
-        InputError: a file that is there twice.
+        other_labels: what a label file may be called where none is called `seg`.
     """
     cases = []
     for folder in folders:
         if any(folder.glob(f"{escape(folder.name)}{mark}*.nii*")):
-            images = {name: find_nifti(folder, f"{folder.name}{mark}{suffix}") for name, suffix in suffixes.items()}
-            there = {name: path for name, path in images.items() if path is not None}
-            cases.append(Case(folder.name, there, find_nifti(folder, f"{folder.name}{mark}seg")))
+            images = {name: nifti_files(folder, f"{folder.name}{mark}{suffix}") for name, suffix in suffixes.items()}
+            target = nifti_files(folder, f"{folder.name}{mark}seg")
+            if not target and other_labels:
+                target = nifti_files(folder, other_labels)
+            cases.append(case_of(folder.name, images, target))
     return cases if any(case.files for case in cases) else []
 
 

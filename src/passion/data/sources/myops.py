@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from passion.data.sources.contract import Source, find_nifti
+from passion.data.sources.contract import Source, case_of, nifti_files
 from passion.data.sources.plan import EXTENSIONS, Piece, Plan, pieces_of, recoding_into
 from passion.data.split import check_unique
 from passion.data.study import Case, Region, Study
@@ -47,9 +47,8 @@ class MyoPS(Source):
         for folder in (root / name for name in IMAGE_FOLDERS):
             labels = label_folder(folder)
             for name in _names(folder, SUFFIXES.values()) | _names(labels, [LABEL_SUFFIX]):
-                found = {modality: find_nifti(folder, f"{name}_{suffix}") for modality, suffix in SUFFIXES.items()}
-                images = {modality: path for modality, path in found.items() if path is not None}
-                cases.append(Case(name, images, find_nifti(labels, f"{name}_{LABEL_SUFFIX}")))
+                images = {modality: nifti_files(folder, f"{name}_{suffix}") for modality, suffix in SUFFIXES.items()}
+                cases.append(case_of(name, images, nifti_files(labels, f"{name}_{LABEL_SUFFIX}")))
         check_unique([case.name for case in cases], root)
         return (MYOPS2020, sorted(cases, key=lambda case: case.name)) if cases else None
 
