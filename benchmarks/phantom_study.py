@@ -5,6 +5,7 @@ the other results
 
 - study-table1.csv, 2 and 3: the score of every mask, Dice in four digits and distances in hundredths of a mm;
 - study-summary.csv: means and differences to the first method with intervals, the paper's numbers beside them;
+- study-single-modalities.csv: the differences with one modality alone, by how often that was missing in training;
 - study-cells.csv: of each cell its state, and the seconds that training and scoring took;
 
 and prints the tables of docs/does-it-work.md.
@@ -22,6 +23,7 @@ from passion.experiments.states import State
 from passion.files import replacing
 from passion.report.effects import EVERY, KEYS, overall_differences, overall_means, table_differences, table_means
 from passion.report.folder import Experiment, Place, TableOfOne, read_experiment
+from passion.report.statistics import paired_differences
 from passion.report.tables import AVERAGE_COLUMN
 
 RESULTS = Path(__file__).parent / "results"
@@ -45,6 +47,22 @@ def summary(table: TableOfOne) -> pd.DataFrame:
     both.insert(0, "table", table.name)
     both.insert(1, "dataset", table.dataset)
     return both.drop(columns="subset").infer_objects().round(3)
+
+
+def single_modalities(table: TableOfOne) -> pd.DataFrame:
+    """What each method gains with one modality alone, by its missing rate in training, over all settings of Table 1."""
+    settings = {place.setting: place.rates or {} for place in table.places}
+    rates = pd.DataFrame(
+        [(setting, modality, rate) for setting, asked in settings.items() for modality, rate in asked.items()],
+        columns=["setting", "subset", "rate"],
+    )
+    scores = table.averaged_scores.merge(rates)
+    scores = scores[scores["region"] == AVERAGE_COLUMN]
+    # A modality in another setting is another item to average over.
+    scores = scores.assign(subset=scores["setting"] + " " + scores["subset"])
+    found = paired_differences(scores, "method", table.methods[0], ["rate"]).sort_values(["rate", "method"])
+    found.insert(0, "dataset", table.dataset)
+    return found.round(3)
 
 
 def costs(experiment: Experiment, places: dict[str, Place]) -> pd.DataFrame:
@@ -87,10 +105,13 @@ def main() -> None:
         scores = [table.scores.assign(dataset=table.dataset) for table in begun if table.name == name]
         write(pd.concat(scores)[[*PLACE, *SCORES]].round(DIGITS), f"study-{name}.csv")
     summaries = [summary(table) for table in begun]
+    alone = pd.concat([single_modalities(table) for table in begun if table.name == "table1"])
+    write(alone, "study-single-modalities.csv")
     write(pd.concat(summaries), "study-summary.csv")
     places = {place.cell: place for table in experiment.tables for place in table.places}
     cells = costs(experiment, places)
     write(cells, "study-cells.csv")
+    print(alone.to_string(index=False))
     for table, found in zip(begun, summaries, strict=True):
         own = cells[cells["cell"].isin({place.cell for place in table.places})]
         seconds = own["training_s"].sum() + own["scoring_s"].sum()
