@@ -19,17 +19,21 @@ from pathlib import Path
 import pandas as pd
 
 from passion.experiments.scores import PLACE, SCORES
-from passion.experiments.states import State
+from passion.experiments.states import State, run_folder
+from passion.experiments.work import seconds_by_epoch
+from passion.experiments.workspace import TIMES
 from passion.files import replacing
 from passion.report.effects import EVERY, KEYS, overall_differences, overall_means, table_differences, table_means
 from passion.report.folder import Experiment, Place, TableOfOne, read_experiment
 from passion.report.statistics import paired_differences
-from passion.report.tables import AVERAGE_COLUMN
+from passion.report.tables import AVERAGE_COLUMN, format_difference, format_interval, format_p, format_value
 
 RESULTS = Path(__file__).parent / "results"
 DIGITS = {"dice": 4, "hd95": 2, "hd95_pooled": 2, "hd95_reference": 2}
 MEANS = ("mean", "low", "high", "seed_sd", "n_cases", "n_seeds", "paper")
-DIFFERENCES = ("difference", "low", "high", "p_holm", "paper")
+DIFFERENCES = {
+    "difference": "gain", "low": "gain_low", "high": "gain_high", "p_holm": "gain_p_holm", "paper": "gain_paper",
+}  # fmt: skip
 
 
 def write(table: pd.DataFrame, name: str) -> None:
@@ -42,8 +46,8 @@ def summary(table: TableOfOne) -> pd.DataFrame:
     """A row a setting, network, method and region, averaged over all subsets, then over all settings."""
     means = pd.concat([table_means(table), overall_means(table)])
     gains = pd.concat([table_differences(table), overall_differences(table)])
-    gains = gains[[*KEYS, *DIFFERENCES]].rename(columns={name: f"gain_{name}" for name in DIFFERENCES})
-    both = means[[*KEYS, *MEANS]].merge(gains.rename(columns={"gain_difference": "gain"}), on=KEYS, how="left")
+    gains = gains[[*KEYS, *DIFFERENCES]].rename(columns=DIFFERENCES)
+    both = means[[*KEYS, *MEANS]].merge(gains, on=KEYS, how="left")
     both.insert(0, "table", table.name)
     both.insert(1, "dataset", table.dataset)
     return both.drop(columns="subset").infer_objects().round(3)
@@ -69,12 +73,11 @@ def costs(experiment: Experiment, places: dict[str, Place]) -> pd.DataFrame:
     """A row a cell: its state and seconds, as far as it has got."""
     rows = []
     for cell, place in places.items():
-        history, times = (experiment.folder / name for name in (f"runs/{cell}/history.csv", f"cells/{cell}/times.json"))
-        trained = pd.read_csv(history) if history.exists() else pd.DataFrame(columns=["quantity", "value"])
+        times = experiment.folder / "cells" / cell / TIMES
         noted = json.loads(times.read_text()) if times.exists() else {}
         rows.append({
             "cell": cell, "state": place.state.name.lower(),
-            "training_s": round(trained.loc[trained["quantity"] == "seconds", "value"].sum()),
+            "training_s": round(seconds_by_epoch(run_folder(experiment.folder, cell)).sum()),
             "scoring_s": round(noted.get("evaluation_seconds", 0)),
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -85,13 +88,21 @@ def markdown(found: pd.DataFrame) -> Iterator[str]:
     yield "| rates | network | method | seeds | Dice [%] | paper | difference | p | paper |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for _, row in found[found["region"] == AVERAGE_COLUMN].iterrows():
-        gain = "" if pd.isna(row["gain"]) else f"{row['gain']:+.1f} [{row['gain_low']:+.1f}, {row['gain_high']:+.1f}]"
-        p = "" if pd.isna(row["gain_p_holm"]) else f"{row['gain_p_holm']:.3f}"
-        paper = "" if pd.isna(row["paper"]) else f"{row['paper']:.1f}"
-        paper_gain = "" if pd.isna(row["gain_paper"]) else f"{row['gain_paper']:+.1f}"
-        mean = f"{row['mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+        gain = format_difference(row["gain"], row["gain_low"], row["gain_high"])
+        mean = format_interval(row["mean"], row["low"], row["high"])
+        paper, paper_gain = format_value(row["paper"]), format_value(row["gain_paper"])
         seeds = "" if row["setting"] == EVERY else f"{row['n_seeds']:.0f}"
-        words = (row["setting"], row["network"], row["method"], seeds, mean, paper, gain, p, paper_gain)
+        words = (
+            row["setting"],
+            row["network"],
+            row["method"],
+            seeds,
+            mean,
+            paper,
+            gain,
+            format_p(row["gain_p_holm"]),
+            paper_gain,
+        )
         yield f"| {' | '.join(words)} |"
 
 
