@@ -107,6 +107,18 @@ def test_scores_have_surface_and_lesion_wise_dice(trained: Path) -> None:
     assert settings["surface_tolerance"] == 1.0
 
 
+def test_a_study_that_a_run_does_not_find_can_be_named(
+    trained: Path, study: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    settings = run / "config.yaml"
+    settings.write_text(settings.read_text().replace(str(study), "study"))
+    monkeypatch.chdir(tmp_path)
+    line = refused(capsys, "evaluate", "run", "--device", "cpu")
+    assert line.endswith("run: was trained on study/prepared, which is not here; say where it is with --prepared")
+    passion("evaluate", "run", "--device", "cpu", "--prepared", study / "prepared")
+
+
 def test_the_tolerance_is_a_distance(trained: Path, tmp_path: Path, capsys) -> None:
     run = shutil.copytree(trained, tmp_path / "run")
     before = pd.read_csv(run / "evaluation/test-last/scores.csv")

@@ -1,6 +1,7 @@
 """What is killed and continued ends as if it had never been stopped."""
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -139,6 +141,24 @@ def test_resume_refuses(study: Path, whole: Path, tmp_path: Path, capsys) -> Non
     split = out / "split.csv"
     split.write_text(split.read_text().replace(",val", ",test"))
     assert "its split is another now" in refused(capsys, "train", "--out", out, "--resume")
+
+
+def test_a_run_does_not_go_on_with_cases_that_were_prepared_anew(
+    study: Path, whole: Path, tmp_path: Path, capsys
+) -> None:
+    out, prepared = tmp_path / "run", tmp_path / "prepared"
+    shutil.copytree(whole, out)
+    (out / "checkpoints/last.ckpt").unlink()
+    shutil.copytree(study / "prepared", prepared)
+    settings = out / "config.yaml"
+    settings.write_text(settings.read_text().replace(str(study / "prepared"), str(prepared)))
+    array = prepared / "cases/BraTS20_Training_001/t1.npy"
+    described = array.with_name("case.json")
+    content = json.loads(described.read_text())
+    np.save(array, 2 * np.load(array))
+    content["arrays"]["t1"]["sha256"] = hashlib.sha256(array.read_bytes()).hexdigest()
+    described.write_text(json.dumps(content))
+    assert "its data is another now" in refused(capsys, "train", "--out", out, "--resume")
 
 
 def test_only_what_a_killed_start_has_left_is_written_over(study: Path, tmp_path: Path, capsys) -> None:

@@ -44,6 +44,9 @@ from passion.warm_start import start_from
 TENSORBOARD = "tensorboard"
 """Folder of its files; they are made from the history whenever a run goes on, since killed they may end anywhere."""
 
+DATA = "data.json"
+"""Digests of the prepared cases that a run sees, so that it does not go on with others."""
+
 
 def training_presence(data: DataSettings, prepared: PreparedStudy, split: Split) -> Presence:
     """Which training case has which modality in this run: what the files hold and what `data.presence` allows.
@@ -285,6 +288,8 @@ def _write_parts(experiment: Experiment, folder: Path) -> None:
     write_run_study(folder, experiment.study)
     write_split(folder / "split.csv", experiment.split)
     experiment.presence.write(folder / "presence.csv")
+    seen = [*experiment.split["train"], *experiment.split["val"]]
+    write_json(folder / DATA, {name: experiment.prepared.case(name).digest for name in seen})
 
 
 def _check_same(experiment: Experiment, out: Path) -> None:
@@ -293,6 +298,8 @@ def _check_same(experiment: Experiment, out: Path) -> None:
         _write_parts(experiment, now)
         for file in sorted(now.iterdir()):
             own = out / file.name
+            if own.name == DATA and not own.exists():
+                continue  # of an earlier version, which did not write it
             if not own.exists() or not _alike(own, file):
                 raise InputError(
                     f"--resume: {own} is what the run was begun with, and its {own.stem} is another now; put back "

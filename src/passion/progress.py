@@ -16,7 +16,7 @@ from passion.weights import read_weights
 CONFIGURATION = "config.yaml"
 """Written when everything else that a run is made of is there: where it is, the run is begun."""
 
-PARTS = ("study.json", "split.csv", "presence.csv", "versions.json")
+PARTS = ("study.json", "split.csv", "presence.csv", "data.json", "versions.json")
 """What is written before it."""
 
 

@@ -1,11 +1,19 @@
 import json
 from pathlib import Path
 
-from passion.experiments.plan import make_plan
+import pandas as pd
+import pytest
+
+from passion.errors import InputError
+from passion.experiments.plan import Plan, make_plan
+
+
+def planned(study: Path, out: Path) -> Plan:
+    return make_plan(["table2"], [study / "prepared"], out, "quick", seeds=1)
 
 
 def test_what_is_in_which_place_is_written_beside_the_runs(study: Path, tmp_path: Path) -> None:
-    plan = make_plan(["table2"], [study / "prepared"], tmp_path / "out", "quick", seeds=1)
+    plan = planned(study, tmp_path / "out")
     plan.write(plan.cells[:1])
     content = json.loads((tmp_path / "out/table2.json").read_text())
     assert content["shape"] == "regions"
@@ -16,3 +24,27 @@ def test_what_is_in_which_place_is_written_beside_the_runs(study: Path, tmp_path
     assert first["cell"] == plan.cells[0].name
     assert (first["dataset"], first["network"], first["seed"]) == ("BraTS2020", "mmformer", 0)
     assert first["rates"] == {"t1": 0.2, "t1c": 0.4, "flair": 0.6, "t2": 0.8}
+
+
+def test_studies_that_are_not_asked_for_keep_their_places_and_scores(study: Path, tmp_path: Path) -> None:
+    plan = planned(study, tmp_path)
+    place = {"dataset": "Another", "setting": "IDT", "network": "rfnet", "method": "Baseline", "cell": "Another_rfnet"}
+    row = {**place, "seed": "0", "case": "007", "subset": "lge", "region": "MYO", "dice": "0.30000000000000004"}
+    row = {**row, "hd95": "", "hd95_pooled": "1.5", "hd95_reference": "373.12866"}
+    del row["cell"]
+    (tmp_path / "table2.json").write_text(json.dumps({"shape": "regions", "places": [place]}))
+    pd.DataFrame([row]).to_csv(tmp_path / "table2.csv", index=False)
+    for _ in range(2):
+        plan.write(plan.cells)
+        plan.collect()
+    places = json.loads((tmp_path / "table2.json").read_text())["places"]
+    assert places[0] == place
+    assert [one["dataset"] for one in places] == ["Another"] + 6 * ["BraTS2020"]
+    assert pd.read_csv(tmp_path / "table2.csv", dtype=str, keep_default_na=False).to_dict("records") == [row]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"places": [3]}', '{"places": [{}]}'])
+def test_a_table_that_cannot_be_read_is_refused(content: str, study: Path, tmp_path: Path) -> None:
+    (tmp_path / "table2.json").write_text(content)
+    with pytest.raises(InputError, match=r"table2.json: .*; take it away"):
+        planned(study, tmp_path).write([])

@@ -9,6 +9,8 @@
 An absent modality has no file, so nothing of it can leak.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -130,6 +132,12 @@ class PreparedCase:
             InputError: naming every array that is missing or damaged, a line each.
         """
         attempt_all(array.check for array in self.stored.values())
+
+    @property
+    def digest(self) -> str:
+        """The same for the same arrays, wherever they lie."""
+        written = sorted((name, array.sha256) for name, array in self.stored.items())
+        return hashlib.sha256(json.dumps(written).encode()).hexdigest()
 
     def box(self, modalities: Sequence[str]) -> Box:
         """The case's box in a run in which it has `modalities`: the union of their boxes."""

@@ -74,6 +74,8 @@ def evaluate_run(
     trained = load_run(run, checkpoint, where)
     source = prepared or trained.prepared
     assert source is not None
+    if prepared is None and not source.exists():
+        raise InputError(f"{run}: was trained on {source}, which is not here; say where it is with --prepared")
     study = PreparedStudy.open(source)
     if not same_but_for_order(study.study, trained.study):
         raise InputError(

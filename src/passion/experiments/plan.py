@@ -7,14 +7,16 @@ from typing import Any
 
 import pandas as pd
 
+from passion.data.split import read_table
 from passion.data.store import PreparedStudy
 from passion.errors import InputError
 from passion.experiments.cells import Cell, Place, by_seed, expand
 from passion.experiments.grid import Grid, Layout, Scale, read_grid, read_scale
-from passion.experiments.scores import collect
+from passion.experiments.scores import PLACE, SCORES, collect
 from passion.experiments.states import State
 from passion.experiments.workspace import Workspace
 from passion.files import replacing, write_json
+from passion.reading import read_json
 
 
 @dataclass(frozen=True)
@@ -68,20 +70,43 @@ class Plan:
         return layouts
 
     def write(self, cells: Sequence[Cell]) -> None:
-        """Write what running them needs, and as `OUT/TABLE.json` which cell has which place in which table."""
+        """Write what running them needs, and as `OUT/TABLE.json` which cell has which place in which table.
+
+        Studies that were asked for at another time keep their places.
+
+        Raises:
+            InputError: a TABLE.json that is there cannot be read.
+        """
         for cell in cells:
             self.workspace.plan(cell, self.studies[cell.study])
         for table in self.tables:
-            places = [_described(place) for place in table.places]
-            write_json(self.workspace.out / f"{table.name}.json", {"shape": table.grid.shape, "places": places})
+            path = self.workspace.out / f"{table.name}.json"
+            others = [place for place in _places_in(path) if place["dataset"] not in self.studies]
+            places = [*others, *map(_described, table.places)]
+            write_json(path, {"shape": table.grid.shape, "places": places})
 
     def collect(self) -> dict[str, pd.DataFrame]:
-        """Scores of the finished cells by table, written as `OUT/TABLE.csv` too."""
+        """Scores of the finished cells by table, written as `OUT/TABLE.csv` too, beside those of other studies."""
         scores = {table.name: collect(self.workspace, table.places) for table in self.tables}
         for name, rows in scores.items():
-            with replacing(self.workspace.out / f"{name}.csv") as beside:
-                rows.to_csv(beside, index=False)
+            path = self.workspace.out / f"{name}.csv"
+            before = read_table(path, [*PLACE, *SCORES]) if path.exists() else rows.iloc[:0]
+            others = before[~before["dataset"].isin(list(self.studies))]
+            with replacing(path) as beside:
+                pd.concat([others, rows]).to_csv(beside, index=False)
         return scores
+
+
+def _places_in(path: Path) -> list[Mapping[str, Any]]:
+    """Of a table that was written before; none where it was not."""
+    if not path.exists():
+        return []
+    remedy = "take it away"
+    content = read_json(path, remedy)
+    try:
+        return [{**place, "dataset": place["dataset"]} for place in content["places"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: does not describe a table ({error!r}); {remedy}") from error
 
 
 def _described(place: Place) -> dict[str, Any]:
