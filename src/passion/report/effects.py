@@ -187,11 +187,19 @@ def _complete(table: TableOfOne) -> pd.DataFrame:
     return kept[kept.groupby(PLACE)["method"].transform("nunique") == most]
 
 
-def _over_settings(table: TableOfOne) -> pd.DataFrame:
-    """Averages over regions; a subset in another setting is another item to average over."""
+def compared_scores(table: TableOfOne) -> pd.DataFrame:
+    """Averages over regions of each mask, of what overall numbers are over, and the columns of `TableOfOne.scores`."""
     scores = table.averaged_scores
-    scores = scores[scores["region"] == AVERAGE_COLUMN].merge(_complete(table)[PLACE].drop_duplicates())
+    return scores[scores["region"] == AVERAGE_COLUMN].merge(_complete(table)[PLACE].drop_duplicates())
+
+
+def by_setting_and_subset(scores: pd.DataFrame) -> pd.DataFrame:
+    """`scores` without their settings, since a subset in another setting is another item to average over."""
     return scores.assign(subset=scores["setting"] + " " + scores["subset"]).drop(columns="setting")
+
+
+def _over_settings(table: TableOfOne) -> pd.DataFrame:
+    return by_setting_and_subset(compared_scores(table))
 
 
 def _to_first(numbers: "pd.Series[float]", table: TableOfOne) -> "pd.Series[float]":

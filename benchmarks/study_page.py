@@ -1,0 +1,160 @@
+"""The tables of docs/does-it-work.md, from what `phantom_study.py` has recorded: `python benchmarks/study_page.py`.
+
+On the page a table lies between `<!-- its name -->` and `<!-- end -->`; what stands there is replaced.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from passion.experiments.grid import PERFECT
+from passion.files import write_text
+from passion.report.effects import EVERY
+from passion.report.tables import AVERAGE_COLUMN, format_difference, format_interval, format_p
+
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "docs/does-it-work.md"
+PART = re.compile(r"(<!-- (?P<name>\w[\w ]*) -->\n)(?:(?!<!--).)*(<!-- end -->)", re.DOTALL)
+STUDIES = {"brains": "BraTS2020", "hearts": "MyoPS2020"}
+GAIN = {"difference": "gain", "low": "gain_low", "high": "gain_high", "p_holm": "gain_p_holm"}
+"""Columns of `paired_differences`, as the summary calls them."""
+
+SURE = 0.05
+"""The corrected p below which a difference is bold, if its interval is on one side of 0 too."""
+
+
+def recorded(name: str) -> pd.DataFrame:
+    """A table of the results."""
+    return pd.read_csv(RESULTS / f"study-{name}.csv", keep_default_na=False, na_values=[""])
+
+
+def averages(dataset: str, table: str) -> pd.DataFrame:
+    """Means over subsets and regions of one of the paper's tables."""
+    found = recorded("summary")
+    return found[(found["table"] == table) & (found["dataset"] == dataset) & (found["region"] == AVERAGE_COLUMN)]
+
+
+def gain(row: pd.Series) -> str:
+    """A difference with its interval, bold where it is sure; nothing where there is none."""
+    if pd.isna(row["gain"]):
+        return ""
+    text = format_difference(row["gain"], row["gain_low"], row["gain_high"])
+    sure = row["gain_low"] * row["gain_high"] > 0 and row["gain_p_holm"] < SURE
+    return f"**{text}**" if sure else text
+
+
+def paper(value: float, sign: str = "") -> str:
+    """A number of the paper in brackets."""
+    return "" if pd.isna(value) else f" ({value:{sign}.1f})"
+
+
+def lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table in Markdown, or that there is none yet."""
+    if not rows:
+        yield "None of it is finished."
+        return
+    for words in (header, ["---"] * len(header), *rows):
+        yield f"| {' | '.join(words)} |"
+
+
+def by_method(found: pd.DataFrame, label: str, heading: str) -> Iterator[str]:
+    """A row for each value of the column `label`: seeds, the first method's mean, and what the others add to it."""
+    first, *others = dict.fromkeys(found["method"]) if len(found) else [""]
+    rows = []
+    for name, of in found.groupby(label, sort=False):
+        own = of.set_index("method")
+        seeds = sorted(set(own["n_seeds"].astype(int)))
+        mean = f"{own.loc[first, 'mean']:.1f}{paper(own.loc[first, 'paper'])}"
+        gains = [
+            gain(own.loc[method]) + paper(own.loc[method, "gain_paper"], "+") if method in own.index else ""
+            for method in others
+        ]
+        rows.append([str(name), " to ".join(map(str, seeds[:1] + seeds[1:][-1:])), mean, *gains])
+    yield from lines([heading, "seeds", first.lower(), *others], rows)
+
+
+def table1(dataset: str) -> Iterator[str]:
+    """A row for each setting."""
+    found = averages(dataset, "table1")
+    yield from by_method(found.replace({"setting": {PERFECT: "perfect data"}}), "setting", "rates")
+
+
+def table2(dataset: str) -> Iterator[str]:
+    """A row for each method."""
+    found = averages(dataset, "table2")
+    rows = [
+        [
+            f"{number} {row['method']}", f"{row['n_seeds']:.0f}", format_interval(row["mean"], row["low"], row["high"]),
+            f"{row['paper']:.1f}", gain(row), "" if pd.isna(row["gain"]) else format_p(row["gain_p_holm"]),
+            "" if pd.isna(row["gain_paper"]) else f"{row['gain_paper']:+.1f}",
+        ]
+        for number, (_, row) in enumerate(found[found["setting"] != EVERY].iterrows(), 1)
+    ]  # fmt: skip
+    yield from lines(["row", "seeds", "Dice [%]", "paper", "difference", "p", "paper"], rows)
+
+
+def table3(dataset: str) -> Iterator[str]:
+    """Two rows for each network: perfect data and, where modalities are missing, the gain."""
+    found = averages(dataset, "table3")
+    found = found[found["setting"] != EVERY].sort_values(["network", "setting"], ascending=[True, False])
+    perfect = found["setting"].map({PERFECT: ", perfect data"}).fillna("")
+    yield from by_method(found.assign(label=found["network"] + perfect), "label", "network")
+
+
+def alone(dataset: str) -> Iterator[str]:
+    """A row for each missing rate."""
+    yield from differences(dataset, "single-modalities", "rate", "missing in training", "{:.0%}")
+
+
+def counts(dataset: str) -> Iterator[str]:
+    """A row for each number of modalities at hand."""
+    yield from differences(dataset, "modality-counts", "count", "modalities at hand", "{:.0f}")
+
+
+def differences(dataset: str, name: str, label: str, heading: str, form: str) -> Iterator[str]:
+    """A row for each value of the column `label`, of results with the first method's mean beside each difference."""
+    found = recorded(name).rename(columns=GAIN).assign(paper=float("nan"), gain_paper=float("nan"))
+    found = found[found["dataset"] == dataset]
+    first = found.drop_duplicates(label).assign(method="Baseline", mean=lambda rows: rows["mean_reference"])
+    both = pd.concat([first, found]).sort_values(label, kind="stable")
+    yield from by_method(both.assign(**{label: both[label].map(form.format)}), label, heading)
+
+
+def progress() -> Iterator[str]:
+    """A row for each table of each study: how many of its cells are done, and how long they took."""
+    cells = recorded("cells")
+    rows = []
+    for name, dataset in STUDIES.items():
+        own = cells[cells["dataset"] == dataset]
+        for number in (1, 2, 3) if name == "brains" else (1, 2):
+            inside = own[own["tables"].str.contains(str(number))]
+            done = inside[inside["state"] == "done"]
+            by_seed = done.groupby("seed").size()
+            seeds = ", ".join(f"{count} of seed {seed}" for seed, count in by_seed.items())
+            hours = (done["training_s"] + done["scoring_s"]).sum() / 3600
+            rows.append([f"{name}, Table {number}", f"{len(done)} of {len(inside)}", seeds, f"{hours:.1f}"])
+    yield from lines(["", "cells done", "of which", "core hours"], rows)
+
+
+TABLES: dict[str, Callable[[str], Iterator[str]]] = {
+    "table 1": table1, "table 2": table2, "table 3": table3, "alone": alone, "counts": counts,
+}  # fmt: skip
+
+
+def part(name: str) -> str:
+    """A table of the page by its name, "progress" or "brains" or "hearts" and a name of `TABLES`."""
+    if name == "progress":
+        return "\n".join(progress())
+    study, _, table = name.partition(" ")
+    return "\n".join(TABLES[table](STUDIES[study]))
+
+
+def filled(page: str) -> str:
+    """The page with its tables as they are recorded."""
+    return PART.sub(lambda match: f"{match[1]}\n{part(match['name'])}\n\n{match[3]}", page)
+
+
+if __name__ == "__main__":
+    write_text(PAGE, filled(PAGE.read_text(encoding="utf-8")))
