@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from passion.data.loading import Batch
 from passion.networks import Decoding, build
 from passion.objectives import OBJECTIVES, measure_preference, objective_class
-from passion.objectives.distillation import pixel_distillation, semantic_distillation, softened_divergence
+from passion.objectives.distillation import Lesson, pixel_distillation, semantic_distillation, softened_divergence
 from passion.objectives.preference import GradientWeight, relative_preference
 from passion.objectives.segmentation import deep_supervision, segmentation_loss
 
@@ -19,6 +19,12 @@ def some_decoding(rows: int, seed: int) -> Decoding:
     random = torch.Generator().manual_seed(seed)
     logits, coarse = torch.randn(rows, 3, 4, 6, generator=random) * 3, torch.randn(rows, 3, 2, 3, generator=random)
     return Decoding(logits, (coarse,), torch.randn(rows, 5, 4, 6, generator=random))
+
+
+def some_lesson(teachers: int = 2) -> Lesson:
+    """Of two samples with two students and one; or of one sample with three."""
+    case = torch.tensor([0, 0, 1]) if teachers == 2 else torch.zeros(3, dtype=torch.int64)
+    return Lesson(some_decoding(teachers, 1), some_decoding(3, 0), case, torch.tensor([0, 1, 0]))
 
 
 @pytest.fixture
@@ -56,25 +62,32 @@ def test_segmentation_loss_and_deep_supervision(target: torch.Tensor) -> None:
         assert deep_supervision(decoding, target)[row].item() == pytest.approx(expected, 1e-5)
 
 
-def test_pixel_distillation() -> None:
-    student, teacher, tau = some_decoding(2, 0), some_decoding(2, 1), 4.0
-    for row in range(2):
+@pytest.mark.parametrize("teachers", [1, 2])
+def test_pixel_distillation(teachers: int) -> None:
+    lesson, tau = some_lesson(teachers), 4.0
+    got = pixel_distillation(lesson, tau)
+    student, teacher = lesson.students, lesson.teacher
+    for row, case in enumerate(lesson.case.tolist()):
         expected = 0.0
         for weight, s, t in (
             (1, student.logits, teacher.logits),
             (0.5, student.deep_logits[0], teacher.deep_logits[0]),
         ):
-            s, t = (up((z / tau).softmax(1), student.logits.shape[2:])[row].clamp(0.005, 1).numpy() for z in (s, t))
+            s, t = (
+                up((z / tau).softmax(1), student.logits.shape[2:])[place].clamp(0.005, 1).numpy()
+                for z, place in ((s, row), (t, case))
+            )
             expected += weight * tau**2 * np.mean([a * math.log(a / b) for a, b in zip(t.flat, s.flat, strict=True)])
-        assert pixel_distillation(student, teacher, tau)[row].item() == pytest.approx(expected, 1e-4)
+        assert got[row].item() == pytest.approx(expected, 1e-4)
 
 
-def test_semantic_distillation(target: torch.Tensor) -> None:
-    student, teacher = some_decoding(2, 0), some_decoding(2, 1)
-    loss, gap = semantic_distillation(student, teacher, target)
-    for row in range(2):
-        y, maps = target[row].numpy(), []
-        for features in (student.features[row].numpy(), teacher.features[row].numpy()):
+@pytest.mark.parametrize("teachers", [1, 2])
+def test_semantic_distillation(target: torch.Tensor, teachers: int) -> None:
+    lesson = some_lesson(teachers)
+    loss, gap = semantic_distillation(lesson, target[:teachers])
+    for row, case in enumerate(lesson.case.tolist()):
+        y, maps = target[case].numpy(), []
+        for features in (lesson.students.features[row].numpy(), lesson.teacher.features[case].numpy()):
             for k in sorted(set(y.flat)):
                 prototype = np.mean([features[(slice(None), *i)] for i in np.argwhere(y == k)], axis=0)
                 norms = np.linalg.norm(features, axis=0) * np.linalg.norm(prototype)
@@ -86,9 +99,9 @@ def test_semantic_distillation(target: torch.Tensor) -> None:
 
 
 def test_student_equal_to_teacher_gives_zero(target: torch.Tensor) -> None:
-    same = some_decoding(2, 0)
-    loss, gap = semantic_distillation(same, same, target)
-    assert pixel_distillation(same, same, 4.0).abs().max() == 0
+    lesson = Lesson(some_decoding(2, 0), some_decoding(2, 0), torch.tensor([0, 1]), torch.tensor([0, 0]))
+    loss, gap = semantic_distillation(lesson, target)
+    assert pixel_distillation(lesson, 4.0).abs().max() == 0
     assert loss.abs().max() == 0
     assert gap.abs().max() == 0
 
@@ -108,22 +121,23 @@ def test_gradient_of_the_clipped_divergence(teachers: int) -> None:
 
 
 def test_no_gradient_reaches_the_teacher(target: torch.Tensor) -> None:
-    student, teacher = some_decoding(2, 0), some_decoding(2, 1)
-    for decoding in (student, teacher):
-        decoding.logits.requires_grad_()
-        decoding.features.requires_grad_()
-    loss = pixel_distillation(student, teacher, 4.0) + semantic_distillation(student, teacher, target)[0]
-    loss.sum().backward()
-    assert teacher.logits.grad is None
-    assert teacher.features.grad is None
-    assert student.logits.grad is not None
+    lesson = some_lesson()
+    for decoding in (lesson.students, lesson.teacher):
+        for tensor in (decoding.logits, *decoding.deep_logits, decoding.features):
+            tensor.requires_grad_()
+    loss, gap = semantic_distillation(lesson, target)
+    (pixel_distillation(lesson, 4.0) + loss).sum().backward()
+    for tensor in (lesson.teacher.logits, *lesson.teacher.deep_logits, lesson.teacher.features):
+        assert tensor.grad is None
+    for tensor in (lesson.students.logits, *lesson.students.deep_logits, lesson.students.features):
+        assert tensor.grad is not None
+    assert not gap.requires_grad
 
 
 def test_gaps_stay_in_full_precision_under_autocast(target: torch.Tensor) -> None:
-    student, teacher = some_decoding(2, 0), some_decoding(2, 1)
-    plain = semantic_distillation(student, teacher, target)[1]
+    plain = semantic_distillation(some_lesson(), target)[1]
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(semantic_distillation(student, teacher, target)[1], plain)
+        assert torch.equal(semantic_distillation(some_lesson(), target)[1], plain)
 
 
 def small_batch() -> Batch:

@@ -67,11 +67,8 @@ def published_terms(network: Segmenter, mask: str) -> dict[str, np.ndarray]:
     for modality in present[0].nonzero().flatten().tolist():
         logits = network.decode_alone(encoding, torch.tensor([0]), torch.tensor([modality]))
         out["sep"][modality] = segmentation_loss(logits.softmax(1), target)
-    for row, modality in enumerate(lesson.modality.tolist()):
-        student = lesson.students.rows(slice(row, row + 1))
-        out["kl"][modality] = pixel_distillation(student, lesson.teacher, TEMPERATURE)
-        loss, gap = semantic_distillation(student, lesson.teacher, target)
-        out["proto"][modality], out["dist"][modality] = loss, gap
+    out["kl"][lesson.modality] = pixel_distillation(lesson, TEMPERATURE)
+    out["proto"][lesson.modality], out["dist"][lesson.modality] = semantic_distillation(lesson, target)
     return out
 
 

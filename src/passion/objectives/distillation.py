@@ -69,16 +69,33 @@ def hold_lesson(network: Segmenter, encoding: Encoding, fed: Tensor) -> Lesson:
 
 
 @in_full_precision
-def softened_probabilities(decoding: Decoding, temperature: float) -> list[Tensor]:
+def pixel_distillation(lesson: Lesson, temperature: float) -> Tensor:
+    """Pixel-wise self-distillation (Eq. 3): KL divergence of softened probabilities over all heads.
+
+    temperature^2 times the mean over voxels and classes of t (log t - log s); weight 1 for the final head and
+    1/2, 1/4, ... for the deep heads, whose probabilities are up-sampled before they are clipped to [0.005, 1].
+
+    Args:
+        lesson: the gradient flows through its students and not through its teachers.
+        temperature: of the softmax.
+
+    Returns:
+        (P,) float32.
+    """
+    taught = _softened(lesson.teacher.detach(), temperature)
+    learnt = _softened(lesson.students, temperature)
+    return softened_divergence(learnt, [lesson.for_students(level) for level in taught], temperature)
+
+
+def _softened(decoding: Decoding, temperature: float) -> list[Tensor]:
     """softmax(z / temperature) of every head, up-sampled to full size, finest first: (P, K, *space) each."""
     size = decoding.logits.shape[2:]
     heads = (decoding.logits, *decoding.deep_logits)
     return [upsample((logits.float() / temperature).softmax(1), size) for logits in heads]
 
 
-@in_full_precision
 def softened_divergence(student: list[Tensor], teacher: list[Tensor], temperature: float) -> Tensor:
-    """What `pixel_distillation` makes of `softened_probabilities`: (P,).
+    """The divergence of `pixel_distillation` from softened probabilities of every head: (P,).
 
     The teacher has P rows, or one that all students share.
     """
@@ -114,81 +131,45 @@ class _ClippedDivergence(torch.autograd.Function):
 
 
 @in_full_precision
-def pixel_distillation(student: Decoding, teacher: Decoding, temperature: float) -> Tensor:
-    """Pixel-wise self-distillation (Eq. 3): KL divergence of softened probabilities over all heads.
-
-    temperature^2 times the mean over voxels and classes of t (log t - log s); weight 1 for the final head and
-    1/2, 1/4, ... for the deep heads, whose probabilities are up-sampled before they are clipped to [0.005, 1].
-
-    Args:
-        student: P answers; the gradient flows through these.
-        teacher: P answers in the same rows; detached here.
-        temperature: of the softmax.
-
-    Returns:
-        (P,) float32.
-    """
-    taught = softened_probabilities(teacher.detach(), temperature)
-    return softened_divergence(softened_probabilities(student, temperature), taught, temperature)
-
-
-@dataclass(frozen=True)
-class SimilarityMaps:
-    """How like each voxel's features are to each class's prototype.
-
-    Args:
-        similarity: (P, K, V) cosine; 0 for classes that the sample has not.
-        in_sample: (P, K) bool, the classes that the sample has.
-    """
-
-    similarity: Tensor
-    in_sample: Tensor
-
-
-@in_full_precision
-def similarity_maps(features: Tensor, truth: Tensor) -> SimilarityMaps:
-    """Cosine of every voxel's features with the prototype (mean feature) of every class (Eq. 4 to 6).
-
-    Args:
-        features: (P, F, *space).
-        truth: (P, K, V) float32 indicators of the classes, or (1, K, V) for all rows.
-    """
-    voxels = features.float().flatten(2)
-    prototypes = F.normalize(class_prototypes(voxels, truth), dim=2, eps=COSINE_EPS)
-    norm = voxels.square().sum(1, keepdim=True).clamp(min=COSINE_EPS**2).sqrt()
-    similarity = prototypes @ voxels / norm
-    return SimilarityMaps(similarity, truth.any(2))
-
-
-def class_prototypes(voxels: Tensor, truth: Tensor) -> Tensor:
-    """Mean feature of each class (Eq. 4): (P, F, V) and indicators (P, K, V) -> (P, K, F); 0 for an absent class."""
-    return truth @ voxels.transpose(1, 2) / truth.sum(2, keepdim=True).clamp(min=1)
-
-
-def semantic_difference(student: SimilarityMaps, teacher: SimilarityMaps) -> tuple[Tensor, Tensor]:
-    """What `semantic_distillation` makes of `similarity_maps`: (loss (P,), gap (P,))."""
-    difference = student.similarity - teacher.similarity
-    entries = student.in_sample.sum(1) * difference.shape[2]
-    loss = difference.square().sum((1, 2)) / entries
-    gap = difference.detach().abs().sum((1, 2)) / entries
-    return loss, gap
-
-
-@in_full_precision
-def semantic_distillation(student: Decoding, teacher: Decoding, target: Tensor) -> tuple[Tensor, Tensor]:
+def semantic_distillation(lesson: Lesson, target: Tensor) -> tuple[Tensor, Tensor]:
     """Semantic-wise self-distillation (Eq. 4 to 8): each class's similarity map, student against teacher.
 
     Both sides use prototypes of their own, over the classes that the sample has.
 
     Args:
-        student: P answers; the gradient flows through these.
-        teacher: P answers in the same rows; detached here.
-        target: (P, *space) int64 class indices.
+        lesson: the gradient flows through its students and not through its teachers.
+        target: (B, *space) int64 class indices.
 
     Returns:
         The loss, mean of (S - T)^2 over voxels and classes, (P,); and the gap D, mean of |S - T|, (P,), without
         gradient.
     """
-    truth = one_hot_target(target, student.logits.shape[1])
-    taught = similarity_maps(teacher.features.detach(), truth)
-    return semantic_difference(similarity_maps(student.features, truth), taught)
+    truth = one_hot_target(target, lesson.teacher.logits.shape[1])
+    taught = similarity_maps(lesson.teacher.features.detach(), truth)
+    learnt = similarity_maps(lesson.students.features, lesson.for_students(truth))
+    difference = learnt - lesson.for_students(taught)
+    entries = lesson.for_students(truth.any(2).sum(1)) * difference.shape[2]
+    loss = difference.square().sum((1, 2)) / entries
+    gap = difference.detach().abs().sum((1, 2)) / entries
+    return loss, gap
+
+
+def similarity_maps(features: Tensor, truth: Tensor) -> Tensor:
+    """Cosine of every voxel's features with the prototype (mean feature) of every class (Eq. 4 to 6).
+
+    Args:
+        features: (P, F, *space).
+        truth: (P, K, V) float32 indicators of the classes, or (1, K, V) for all rows.
+
+    Returns:
+        (P, K, V); 0 for classes that the sample has not.
+    """
+    voxels = features.float().flatten(2)
+    prototypes = F.normalize(class_prototypes(voxels, truth), dim=2, eps=COSINE_EPS)
+    norm = voxels.square().sum(1, keepdim=True).clamp(min=COSINE_EPS**2).sqrt()
+    return prototypes @ voxels / norm
+
+
+def class_prototypes(voxels: Tensor, truth: Tensor) -> Tensor:
+    """Mean feature of each class (Eq. 4): (P, F, V) and indicators (P, K, V) -> (P, K, F); 0 for an absent class."""
+    return truth @ voxels.transpose(1, 2) / truth.sum(2, keepdim=True).clamp(min=1)

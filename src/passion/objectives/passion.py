@@ -8,15 +8,7 @@ from torch import Tensor
 from passion.data.loading import Batch
 from passion.networks.contract import Segmenter
 from passion.objectives.contract import Losses, Objective, Term
-from passion.objectives.distillation import (
-    Lesson,
-    SimilarityMaps,
-    hold_lesson,
-    semantic_difference,
-    similarity_maps,
-    softened_divergence,
-    softened_probabilities,
-)
+from passion.objectives.distillation import Lesson, hold_lesson, pixel_distillation, semantic_distillation
 from passion.objectives.preference import (
     Form,
     GradientWeight,
@@ -24,7 +16,7 @@ from passion.objectives.preference import (
     sum_over_processes,
     task_mask,
 )
-from passion.objectives.segmentation import one_hot_target, spread, task_terms, unimodal_losses
+from passion.objectives.segmentation import spread, task_terms, unimodal_losses
 
 
 class Passion(Objective):
@@ -99,7 +91,8 @@ class Passion(Objective):
                 terms["semantic"] = Term(semantic, weight)
         beta = self.gradient_weight.beta.clone() if self.gradient_weight is not None else 1.0
         if self.use_pixel:
-            pixel = self._pixel_terms(lesson, present)
+            pixel = pixel_distillation(lesson, self.temperature)
+            pixel = spread(pixel, lesson.case, lesson.modality, present)
             terms["pixel"] = Term(pixel, self.pixel_weight * beta * self.balance)
         if self.form == "reference":
             alone = unimodal_losses(network, encoding, batch.target)
@@ -118,21 +111,11 @@ class Passion(Objective):
             return task_mask(sum_over_processes(preference.sum(0)))
         return task_mask(preference)
 
-    def _pixel_terms(self, lesson: Lesson, present: Tensor) -> Tensor:
-        taught = softened_probabilities(lesson.teacher.detach(), self.temperature)
-        learnt = softened_probabilities(lesson.students, self.temperature)
-        losses = softened_divergence(learnt, [lesson.for_students(level) for level in taught], self.temperature)
-        return spread(losses, lesson.case, lesson.modality, present)
-
 
 def semantic_terms(lesson: Lesson, target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     """L_proto and D of every modality that is present, (B, M) each; 0 where absent or the teacher itself."""
-    truth = one_hot_target(target, lesson.teacher.logits.shape[1])
-    taught = similarity_maps(lesson.teacher.features.detach(), truth)
-    learnt = similarity_maps(lesson.students.features, lesson.for_students(truth))
-    example = SimilarityMaps(lesson.for_students(taught.similarity), lesson.for_students(taught.in_sample))
-    loss, gap = semantic_difference(learnt, example)
     place = (lesson.case, lesson.modality, present)
+    loss, gap = semantic_distillation(lesson, target)
     return spread(loss, *place), spread(gap, *place)
 
 
