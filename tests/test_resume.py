@@ -14,8 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from command_line import refused
 from kill_and_resume import compare_folders, differences
+
+from passion import cli
 
 Moment = tuple[str, str, str, int]
 NEVER = ("SIGKILL", "after", "nothing", 1)
@@ -133,7 +136,12 @@ def test_resume_refuses(study: Path, whole: Path, tmp_path: Path, capsys) -> Non
     assert not out.exists()
     shutil.copytree(whole, out)
     assert "--resume to continue" in refused(capsys, *words_of(study, out))
-    assert "was trained with `epochs: 4`" in refused(capsys, "train", "--out", out, "--resume", "--training.epochs", 9)
+    for option, own, other in (
+        ("training.epochs", 4, 9), ("data.augmentation.flip", True, False), ("network.width", 4, 8),
+        ("objective.pixel_weight", 0.5, 9.0),
+    ):  # fmt: skip
+        line = refused(capsys, "train", "--out", out, "--resume", f"--{option}", other)
+        assert f"{out} was trained with --{option} {own}, not {other}; leave the option out" in line
     last = out / "checkpoints/last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
     assert "cannot be read as weights alone" in refused(capsys, "train", "--out", out, "--resume")
@@ -141,6 +149,20 @@ def test_resume_refuses(study: Path, whole: Path, tmp_path: Path, capsys) -> Non
     split = out / "split.csv"
     split.write_text(split.read_text().replace(",val", ",test"))
     assert "its split is another now" in refused(capsys, "train", "--out", out, "--resume")
+
+
+def test_options_that_a_run_does_not_name_have_their_defaults(whole: Path, tmp_path: Path, capsys) -> None:
+    """As in the runs of `passion demo` and of grids, and in those of versions that had fewer options."""
+    out = shutil.copytree(whole, tmp_path / "run")
+    content = yaml.safe_load((out / "config.yaml").read_text())
+    assert content["network"].pop("dropout") is not None
+    content["objective"] = {"name": "passion"}
+    (out / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    assert cli.run(["train", "--out", str(out), "--resume"]) == 0
+    assert "trained already" in capsys.readouterr().out
+    for option, own, other in (("temperature", 4.0, 2.0), ("name", "passion", "baseline")):
+        line = refused(capsys, "train", "--out", out, "--resume", f"--objective.{option}", other)
+        assert f"--objective.{option} {own}, not {other}; leave the option out" in line
 
 
 def test_a_run_does_not_go_on_with_cases_that_were_prepared_anew(

@@ -1,7 +1,7 @@
 """What a training run is told, and the network and objective that follow from it."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +82,16 @@ class Configuration:
         """As a configuration file."""
         return yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
 
+    def by_option(self) -> dict[str, Any]:
+        """Every option by its name on the command line, such as `training.epochs`; those left out have their defaults.
+
+        Raises:
+            InputError: no network or objective has that name.
+        """
+        network = with_defaults(self.network, network_class(self.network["name"]), NETWORK_FROM_STUDY)
+        objective = with_defaults(self.objective, objective_class(self.objective["name"]), OBJECTIVE_FROM_STUDY)
+        return dict(_flat(_plain({**asdict(self), "network": network, "objective": objective})))
+
     @classmethod
     def from_file(cls, path: Path) -> "Configuration":
         """The configuration that `to_yaml` wrote.
@@ -97,6 +107,21 @@ class Configuration:
             if not isinstance(getattr(configuration, group).get("name"), str):
                 raise InputError(f"{path}: is not the configuration of a run ({group}.name is missing); train again")
         return configuration
+
+
+def with_defaults(options: Mapping[str, Any], cls: type, aside: set[str]) -> dict[str, Any]:
+    """Options of a class with those that are left out, but for arguments `aside` and those without a default."""
+    parameters = inspect.signature(cls).parameters.items()
+    defaults = {name: one.default for name, one in parameters if one.default is not one.empty and name not in aside}
+    return {**defaults, **options}
+
+
+def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _plain(value: Any) -> Any:

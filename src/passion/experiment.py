@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -234,13 +235,17 @@ def _strategy(devices: int) -> str | DDPStrategy:
 
 
 def _check_unchanged(asked: Configuration, own: Configuration, out: Path) -> None:
-    lines = zip(asked.to_yaml().splitlines(), own.to_yaml().splitlines(), strict=False)
-    for wanted, given in lines:
-        if wanted != given:
-            raise InputError(
-                f"--resume: {out} was trained with `{given.strip()}`, not `{wanted.strip()}`; leave the option out, or "
-                "start another run"
-            )
+    def compare(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        for name in {**given, **wanted}:
+            if wanted.get(name) != given.get(name):
+                raise InputError(
+                    f"--resume: {out} was trained with --{name} {given.get(name)}, not {wanted.get(name)}; leave the "
+                    "option out, or start another run"
+                )
+
+    # Names first: what another name in the run's folder leads to is not for us to import.
+    compare(*({"network.name": one.network["name"], "objective.name": one.objective["name"]} for one in (asked, own)))
+    compare(asked.by_option(), own.by_option())
 
 
 def _quieten_lightning() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from passion.configuration import Configuration, DataSettings, build_network, build_objective
+from passion.configuration import NETWORK_FROM_STUDY, Configuration, DataSettings, build_network, build_objective
 from passion.data.sources import study_named
 from passion.data.study import Study, write_run_study
 from passion.errors import InputError
@@ -22,8 +22,6 @@ from passion.weights import read_weights
 
 PUBLISHED_NAMES = {"t1ce": "t1c"}
 """Modalities that the published code calls otherwise than our studies do."""
-
-FROM_STUDY = ("modalities", "classes", "spatial_dims", "patch_size", "unimodal_decoder")
 
 _SCALAR = np.float64(0).__reduce__()[0]
 
@@ -65,7 +63,7 @@ def import_weights(name: str, checkpoint: Path, out: Path, study: str) -> Study:
     configuration = Configuration(
         data=DataSettings(Path("unknown"), Path("unknown"), patch_size=options.get("patch_size", 80)),
         training=TrainingSettings(),
-        network={"name": name, **{key: value for key, value in options.items() if key not in FROM_STUDY}},
+        network={"name": name, **{key: value for key, value in options.items() if key not in NETWORK_FROM_STUDY}},
         objective=objective,
     )
     network = build_network(

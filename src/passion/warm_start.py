@@ -1,6 +1,5 @@
 """Training that begins with the weights of another run."""
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import torch
 
-from passion.configuration import Configuration, build_network
+from passion.configuration import NETWORK_FROM_STUDY, Configuration, build_network, with_defaults
 from passion.data.study import Study
 from passion.errors import InputError
 from passion.networks import Segmenter, network_class
@@ -16,7 +15,7 @@ from passion.networks.adoption import adopt
 from passion.objectives import Objective
 from passion.runs import TrainedRun, load_run
 
-FREE = {"dropout", "modalities", "classes", "spatial_dims", "patch_size", "unimodal_decoder"}
+FREE = {"dropout", *NETWORK_FROM_STUDY}
 """Options of networks that need not be the same, or that weights and studies are compared for."""
 
 SECOND_DECODER = "unimodal_decoder."
@@ -65,11 +64,13 @@ def _check_same_network(run: Path, trained: TrainedRun, asked: Mapping[str, Any]
     if found["name"] != asked["name"]:
         wrong.append(f"has --network.name {found['name']}, not {asked['name']}")
     else:
-        parameters = inspect.signature(network_class(asked["name"])).parameters
-        for key in sorted((found.keys() | asked.keys()) - FREE):
-            default = parameters[key].default if key in parameters else None
-            if found.get(key, default) != asked.get(key, default):
-                wrong.append(f"has --network.{key} {found.get(key, default)}, not {asked.get(key, default)}")
+        cls = network_class(asked["name"])
+        theirs, ours = (with_defaults(options, cls, FREE) for options in (found, asked))
+        wrong += [
+            f"has --network.{key} {theirs.get(key)}, not {ours.get(key)}"
+            for key in sorted((theirs.keys() | ours.keys()) - FREE)
+            if theirs.get(key) != ours.get(key)
+        ]
     if wrong:
         raise InputError(f"--training.start_from {run}: {'; '.join(wrong)}; train the same network")
 
