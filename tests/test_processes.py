@@ -11,6 +11,8 @@ import pytest
 import torch
 from command_line import training_words
 
+from passion.objectives.preference import sum_over_processes
+
 
 def train(study: Path, out: Path, presence: Path, *more: object) -> tuple[pd.DataFrame, dict[str, Any]]:
     """History and last checkpoint. With a small learning rate the rounding of Adam's first steps stays small."""
@@ -23,6 +25,18 @@ def train(study: Path, out: Path, presence: Path, *more: object) -> tuple[pd.Dat
     history = pd.read_csv(out / "history.csv", keep_default_na=False)
     checkpoint = torch.load(out / "checkpoints/last.ckpt", weights_only=True)
     return history[history["quantity"] != "seconds"].reset_index(drop=True), checkpoint
+
+
+def test_what_is_not_on_a_gpu_is_brought_to_one_for_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
+    summed = []
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_backend", lambda: "nccl")
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: summed.append(values.mul_(2)))
+    monkeypatch.setattr(torch.Tensor, "cuda", lambda values: values + 0)
+    seconds = torch.tensor([3.0])
+    total = sum_over_processes(seconds)
+    assert (seconds.item(), total.item()) == (3, 6)
+    assert summed[0] is not seconds
 
 
 @pytest.fixture(params=["absent on one process", "absent on both"])

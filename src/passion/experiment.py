@@ -53,15 +53,12 @@ def training_presence(data: DataSettings, prepared: PreparedStudy, split: Split)
     """Which training case has which modality in this run: what the files hold and what `data.presence` allows.
 
     Raises:
-        InputError: a training case without a row, without a modality or without a label file; a modality that no
-            case has; or PDT with modalities missing.
+        InputError: a training case without a row or without a modality; a modality that no case has; or PDT with
+            modalities missing.
     """
     if not split["train"]:
         raise InputError(f"{data.split}: there is no training case")
     cases = {name: prepared.case(name) for name in split["train"]}
-    unlabelled = [name for name, case in cases.items() if case.target_box is None]
-    if unlabelled:
-        raise InputError(f"{data.split}: training case {unlabelled[0]!r} has no label file; take it out")
     modalities = prepared.study.modalities
     own = presence_of({name: list(case.boxes) for name, case in cases.items()}, modalities)
     if data.setting == "pdt":
@@ -111,13 +108,23 @@ def assemble(configuration: Configuration) -> Experiment:
         InputError: anything in the configuration that does not fit.
     """
     data, settings = configuration.data, configuration.training
-    for value, option in ((settings.epochs, "training.epochs"), (data.batch_size, "data.batch_size")):
-        if value < 1:
-            raise InputError(f"--{option} {value}: must be at least 1")
+    for option, value, least in (
+        ("training.epochs", settings.epochs, 1), ("training.validate_every", settings.validate_every, 0),
+        ("training.preference_every", settings.preference_every, 0), ("training.devices", settings.devices, 1),
+        ("data.batch_size", data.batch_size, 1), ("data.samples_per_epoch", data.samples_per_epoch, 1),
+        ("data.workers", data.workers, 0), ("training.learning_rate", settings.learning_rate, 0),
+        ("training.weight_decay", settings.weight_decay, 0),
+    ):  # fmt: skip
+        if value is not None and value < least:
+            raise InputError(f"--{option} {value}: must be at least {least}")
     prepared = PreparedStudy.open(data.prepared)
     split = read_split(data.split, prepared.cases, prepared.left_out)
     check_disjoint(split, data.split)
-    prepared.check_sizes([*split["train"], *split["val"]])
+    seen = [*split["train"], *(split["val"] if settings.validate_every else ())]
+    prepared.check_sizes(seen)
+    unlabelled = [name for name in seen if prepared.case(name).target_box is None]
+    if unlabelled:
+        raise InputError(f"{data.split}: case {unlabelled[0]!r} has no label file; take it out of train and val")
     presence = training_presence(data, prepared, split)
     inverse = np.ones(len(presence.modalities)) if data.setting == "pdt" else presence.inverse_presence
     study = replace(prepared.study, spatial_dims=data.spatial_dims or prepared.study.spatial_dims)

@@ -106,6 +106,15 @@ def test_student_equal_to_teacher_gives_zero(target: torch.Tensor) -> None:
     assert gap.abs().max() == 0
 
 
+def test_a_probability_that_underflows_has_no_gradient() -> None:
+    logits = torch.zeros(1, 2, 4, 6)
+    logits[0, 0, 0, 0] = 2000.0
+    heads = [Decoding(z, (), torch.randn(1, 5, 4, 6)) for z in (torch.zeros(1, 2, 4, 6), logits.requires_grad_())]
+    pixel_distillation(Lesson(*heads, torch.tensor([0]), torch.tensor([0])), 4.0).sum().backward()
+    assert torch.equal(logits.grad[0, :, 0, 0], torch.zeros(2))
+    assert logits.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("teachers", [1, 2])
 def test_gradient_of_the_clipped_divergence(teachers: int) -> None:
     random = torch.Generator().manual_seed(0)
@@ -186,6 +195,17 @@ def test_components_can_be_switched_off() -> None:
     assert terms()["pixel"].weight.tolist() == pytest.approx([0.5, 1.0, 2.0])
 
 
+def test_gaps_alone_keep_nothing_for_a_gradient() -> None:
+    def kept(**off: bool) -> int:
+        sizes = []
+        objective, network = objective_class("passion")(torch.ones(3), use_pixel=False, **off), small_network()
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: sizes.append(tensor.nbytes), lambda _: None):
+            objective(network, small_batch())
+        return sum(sizes)
+
+    assert kept(use_semantic=False) == kept(use_semantic=False, use_beta=False) < kept()
+
+
 def test_preference_of_the_baseline_is_that_of_passion() -> None:
     batch = small_batch()
     losses = objective_class("passion")(torch.ones(3))(small_network(), batch)
@@ -197,6 +217,8 @@ def test_relative_preference_sums_to_zero_over_the_present() -> None:
     preference = relative_preference(torch.tensor([[0.1, 0.2, 9.0, 0.6]]), present)
     assert preference.sum().item() == pytest.approx(0, abs=1e-6)
     assert preference[0, 0].item() == pytest.approx(1 - 0.1 / 0.3)
+    broken = relative_preference(torch.tensor([[math.nan, 0.2, 9.0, 0.6]]), present)
+    assert broken.isnan().tolist() == present.tolist()
 
 
 def test_beta_of_the_paper() -> None:
@@ -212,6 +234,7 @@ def test_beta_of_the_paper() -> None:
 
 
 def test_beta_of_the_reference() -> None:
+    GradientWeight(torch.tensor([1.25, 5.0]), 0, "reference").update()
     weight = GradientWeight(torch.tensor([1.25, 5.0]), 0.01, "reference")
     gap, present = torch.tensor([[1.0, 3.0]]), torch.tensor([[True, True]])
     weight.record(gap, relative_preference(gap, present), present)

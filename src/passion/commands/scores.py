@@ -53,7 +53,7 @@ def evaluate(
     frequencies = None if presence is None else subset_frequencies(presence, study)
     for metric, title in (
         ("dice", "Dice in %"),
-        ("hd95_pooled", "HD95 in mm, pooled as in the paper, honest where empty"),
+        ("hd95_pooled", f"HD95 in {'mm' if by == 'subject' else 'pixels'}, pooled as in the paper, honest where empty"),
     ):
         print_table(subset_table(scores, study, metric, frequencies), f"{run.name}: {title}", study)
     if frequencies is not None:

@@ -13,7 +13,7 @@ from passion.evaluation.metrics import joint_box
 DILATION_VOXELS = 3
 """Steps by which reference components are widened: what then touches is one lesion."""
 SMALLEST_MM3 = 50.0
-"""Reference lesions of this volume or less are not scored."""
+"""Reference lesions of this volume or less are not scored, unless another one is given."""
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,24 @@ class Lesions:
         neighbourhood: on the grid, number of the lesion (from 1) whose widened voxels are here, 0 elsewhere.
         mask: the reference mask.
         volumes: voxels of each lesion (L,), unwidened.
-        voxel_mm3: volume of a voxel.
+        scored: (L,), those that are large enough to be scored.
     """
 
     neighbourhood: NDArray[np.int32]
     mask: NDArray[np.bool_]
     volumes: NDArray[np.int64]
-    voxel_mm3: float
+    scored: NDArray[np.bool_]
 
 
-def find_lesions(reference: NDArray[np.bool_], spacing_mm: Sequence[float]) -> Lesions:
+def find_lesions(
+    reference: NDArray[np.bool_], spacing_mm: Sequence[float], smallest_mm3: float = SMALLEST_MM3
+) -> Lesions:
     """Components of the reference widened by DILATION_VOXELS; they are cut back to the reference's own voxels.
 
     Args:
         reference: boolean mask on the original grid, two- or three-dimensional.
         spacing_mm: distance of neighbouring voxels along each axis.
+        smallest_mm3: lesions of this volume or less are not scored (mm2 on a 2D grid).
     """
     neighbourhood = np.zeros(reference.shape, dtype=np.int32)
     if reference.any():
@@ -50,13 +53,13 @@ def find_lesions(reference: NDArray[np.bool_], spacing_mm: Sequence[float]) -> L
         neighbourhood[box] = _components(widened)
     # Widening joins a voxel only to what it grew from, so the components of the widened mask are the widened lesions.
     volumes = np.bincount(neighbourhood[reference], minlength=int(neighbourhood.max()) + 1)[1:]
-    return Lesions(neighbourhood, reference, volumes, math.prod(spacing_mm))
+    return Lesions(neighbourhood, reference, volumes, volumes * math.prod(spacing_mm) > smallest_mm3)
 
 
 def lesion_dice(prediction: NDArray[np.bool_], lesions: Lesions) -> float:
     """Mean over lesions of the Dice with all predicted components that touch the lesion's neighbourhood.
 
-    With g_1, ..., g_L the reference lesions larger than SMALLEST_MM3 and P_l the union of the components of the
+    With g_1, ..., g_L the reference lesions that are scored and P_l the union of the components of the
     prediction that meet g_l widened by DILATION_VOXELS, it is
 
         sum_l 2 |P_l and g_l| / (|P_l| + |g_l|)  /  (L + F),
@@ -84,9 +87,8 @@ def lesion_dice(prediction: NDArray[np.bool_], lesions: Lesions) -> float:
     sizes = np.bincount(parts, minlength=len(touching))[1:]
     meets = touching[1:, 1:]
     scores = 2 * inside / (sizes @ meets + lesions.volumes)
-    scored = lesions.volumes * lesions.voxel_mm3 > SMALLEST_MM3
-    count = int(scored.sum()) + int((~meets.any(axis=1)).sum())
-    return float(scores[scored].sum()) / count if count else 1.0
+    count = int(lesions.scored.sum()) + int((~meets.any(axis=1)).sum())
+    return float(scores[lesions.scored].sum()) / count if count else 1.0
 
 
 def _overlaps(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passion.errors import InputError
-from passion.evaluation.lesions import Lesions, find_lesions, lesion_dice
+from passion.evaluation.lesions import SMALLEST_MM3, Lesions, find_lesions, lesion_dice
 from passion.evaluation.metrics import TOLERANCE_MM, check_spacing, dice, surface_scores
 
 
@@ -62,6 +62,7 @@ def region_truth(
     classes_of_region: Sequence[int],
     minimum_mm3: float,
     spacing_mm: Sequence[float],
+    smallest_lesion_mm3: float = SMALLEST_MM3,
 ) -> RegionTruth:
     """The union of some classes of a reference, to be compared with predictions.
 
@@ -70,13 +71,15 @@ def region_truth(
         classes_of_region: indices of the classes that make up the region (`Study.region_classes`).
         minimum_mm3: a smaller prediction is scored as empty, a smaller reference is not (mm2 on a 2D grid).
         spacing_mm: distance of neighbouring voxels along each axis.
+        smallest_lesion_mm3: see `lesions.find_lesions`.
 
     Raises:
         InputError: labels that are not integers, no classes, or an unsuitable spacing.
     """
     check_spacing(reference_labels.shape, spacing_mm)
     mask = _region_mask(reference_labels, classes_of_region)
-    return RegionTruth(classes_of_region, minimum_mm3, spacing_mm, mask, find_lesions(mask, spacing_mm))
+    lesions = find_lesions(mask, spacing_mm, smallest_lesion_mm3)
+    return RegionTruth(classes_of_region, minimum_mm3, spacing_mm, mask, lesions)
 
 
 def score(
@@ -98,9 +101,25 @@ def score(
     >>> score(labels, region_truth(labels, [1, 2], minimum_mm3=5, spacing_mm=(1.0, 1.0))).prediction_empty
     True
     """
-    prediction = _region_mask(prediction_labels, truth.classes)
-    if int(np.count_nonzero(prediction)) * math.prod(truth.spacing_mm) < truth.minimum_mm3:
-        prediction = np.zeros_like(prediction)
+    prediction = predicted_region(prediction_labels, truth.classes, truth.minimum_mm3, truth.spacing_mm)
+    return score_mask(prediction, truth, tolerance_mm)
+
+
+def predicted_region(
+    labels: NDArray[np.integer[Any]], classes: Sequence[int], minimum_mm3: float, spacing_mm: Sequence[float]
+) -> NDArray[np.bool_]:
+    """Where a region is predicted; nowhere if its volume is smaller than `minimum_mm3`."""
+    region = _region_mask(labels, classes)
+    too_small = np.count_nonzero(region) * math.prod(spacing_mm) < minimum_mm3
+    return np.zeros_like(region) if too_small else region
+
+
+def score_mask(prediction: NDArray[np.bool_], truth: RegionTruth, tolerance_mm: float = TOLERANCE_MM) -> RegionScore:
+    """As `score`, of a mask of the region that is scored as it is.
+
+    Raises:
+        InputError: shapes that differ, or an unsuitable tolerance.
+    """
     surface = surface_scores(prediction, truth.mask, truth.spacing_mm, tolerance_mm)
     return RegionScore(
         dice=dice(prediction, truth.mask),

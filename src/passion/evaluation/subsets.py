@@ -14,7 +14,7 @@ from passion.data.whole_cases import WholeCase, WholeCases
 from passion.evaluation.display import displayed
 from passion.evaluation.metrics import TOLERANCE_MM
 from passion.evaluation.scored import ScoredCases
-from passion.evaluation.scoring import RegionTruth, region_truth, score
+from passion.evaluation.scoring import predicted_region, region_truth, score_mask
 from passion.inference import answerable, segment
 from passion.missingness import SLICE_MARK
 from passion.networks.contract import Segmenter, all_subsets
@@ -22,6 +22,9 @@ from passion.parallel import track
 
 By = Literal["subject", "slice"]
 """What is scored as one: a subject's volume, or each of its slices, as the published 2D code does."""
+
+PIXELS = (1.0, 1.0)
+"""Spacing of a slice that is scored by itself."""
 
 
 def subset_name(subset: Sequence[bool] | NDArray[np.bool_] | Tensor, study: Study) -> str:
@@ -47,32 +50,37 @@ def score_case(
         whole: the case.
         study: its regions.
         predictions: class indices (*box) of `whole`, by subset.
-        by: "subject" scores the volume, in mm; "slice" each slice along the last axis by itself, in pixels.
+        by: "subject" scores the volume, in mm; "slice" each slice along the last axis by itself, in pixels. A region
+            that is too small to count is so in the volume; of a slice every lesion is scored.
         tolerance_mm: of the surface Dice (pixels by slice).
     """
     case = whole.case
-    reference = case.read_reference()
-    parts: dict[str, tuple[int | EllipsisType, ...]] = {case.name: (...,)}
-    spacing_mm: tuple[float, ...] = case.own_grid.spacing_mm
-    if by == "slice":
-        parts = {f"{case.name}{SLICE_MARK}{position}": (..., position) for position in range(reference.shape[-1])}
-        spacing_mm = (1.0, 1.0)
-    truths = {name: _truths(reference[part], study, spacing_mm) for name, part in parts.items()}
+    reference, spacing_mm = case.read_reference(), case.own_grid.spacing_mm
+    parts = _parts(case.name, reference, by)
+    regions = {name: (study.region_classes(name), region.minimum_mm3) for name, region in study.regions.items()}
+    truths = {
+        (name, region): region_truth(reference[part], classes, minimum_mm3, spacing_mm)
+        if by == "subject"
+        else region_truth(reference[part], classes, 0.0, PIXELS, smallest_lesion_mm3=0.0)
+        for name, part in parts.items()
+        for region, (classes, minimum_mm3) in regions.items()
+    }
     rows: list[dict[str, object]] = []
     for subset, labels in predictions.items():
         prediction = case.to_own_grid(labels, whole.box)
+        masks = {region: predicted_region(prediction, *about, spacing_mm) for region, about in regions.items()}
         for name, part in parts.items():
-            for region, truth in truths[name].items():
-                scores = score(prediction[part], truth, tolerance_mm)
+            for region, mask in masks.items():
+                scores = score_mask(mask[part], truths[name, region], tolerance_mm)
                 rows.append({"case": name, "subset": subset, "region": region, **vars(scores)})
     return rows
 
 
-def _truths(reference: NDArray[np.uint8], study: Study, spacing_mm: Sequence[float]) -> dict[str, RegionTruth]:
-    return {
-        region: region_truth(reference, study.region_classes(region), definition.minimum_mm3, spacing_mm)
-        for region, definition in study.regions.items()
-    }
+def _parts(name: str, volume: NDArray[np.uint8], by: By) -> dict[str, tuple[int | EllipsisType, ...]]:
+    """What is scored as one, by its name: the volume, or each of its slices."""
+    if by == "subject":
+        return {name: (...,)}
+    return {f"{name}{SLICE_MARK}{position}": (..., position) for position in range(volume.shape[-1])}
 
 
 def predict_subsets(

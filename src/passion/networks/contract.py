@@ -173,7 +173,7 @@ class Segmenter(nn.Module, ABC):
         Args:
             encoding: of a batch of B.
             case: (P,) int64, rows of the batch.
-            subset: (P, M) bool. A modality that was not encoded counts as absent.
+            subset: (P, M) bool. A modality that was not encoded counts as absent; each row has one that was encoded.
         """
 
     def decode_alone(self, encoding: Encoding, case: Tensor, modality: Tensor) -> Tensor:

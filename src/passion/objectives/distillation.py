@@ -126,7 +126,7 @@ class _ClippedDivergence(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         learnt, taught = ctx.saved_tensors
         inside = (learnt >= LOWEST_PROBABILITY) & (learnt <= 1)
-        slope = (taught / learnt).mul_(inside)
+        slope = learnt.clamp(min=LOWEST_PROBABILITY).reciprocal_().mul_(taught).mul_(inside)
         return slope.mul_(-gradient[:, None] / taught.shape[1]), None
 
 

@@ -81,7 +81,8 @@ class Passion(Objective):
         gap = preference = None
         delta: Tensor | float = 1.0
         if self.measures_gap:
-            semantic, gap = semantic_terms(lesson, batch.target, present)
+            with torch.set_grad_enabled(self.use_semantic and torch.is_grad_enabled()):
+                semantic, gap = semantic_terms(lesson, batch.target, present)
             preference = relative_preference(gap, present)
             delta = self._delta(preference)
             if self.gradient_weight is not None:

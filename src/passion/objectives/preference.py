@@ -14,10 +14,12 @@ REFERENCE_RATE_FACTOR = 1.5
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
-    """The sum of `values` over all training processes; `values` itself where there is one."""
+    """The sum of `values` over all training processes, on the same device; `values` itself where there is one."""
     if distributed.is_available() and distributed.is_initialized():
-        values = values.clone()
-        distributed.all_reduce(values)
+        # NCCL, which joins processes with a GPU each, takes nothing that is not on one.
+        total = values.cuda() if distributed.get_backend() == distributed.Backend.NCCL else values.clone()
+        distributed.all_reduce(total)
+        return total.to(values.device)
     return values
 
 
@@ -38,7 +40,7 @@ def relative_preference(gap: Tensor, present: Tensor) -> Tensor:
     """
     gap = gap.detach() * present
     average = gap.sum(1, keepdim=True) / present.sum(1, keepdim=True)
-    return torch.where(present & (average > 0), 1 - gap / average.clamp(min=torch.finfo(gap.dtype).tiny), 0.0)
+    return torch.where(present & (average != 0), 1 - gap / average.clamp(min=torch.finfo(gap.dtype).tiny), 0.0)
 
 
 def task_mask(preference: Tensor) -> Tensor:
@@ -72,7 +74,7 @@ class GradientWeight(nn.Module):
         self.form = form
         start = inverse_presence.float() if form == "paper" else torch.ones(len(inverse_presence))
         self.register_buffer("beta", start.clone())
-        self.register_buffer("rate", torch.tensor(rate))
+        self.register_buffer("rate", torch.tensor(float(rate)))
         self.register_buffer("epoch", torch.tensor(0))
         for name in ("preference_sum", "gap_sum", "count"):
             self.register_buffer(name, torch.zeros(len(inverse_presence), dtype=torch.float64))

@@ -52,7 +52,7 @@ class Averages:
             else:
                 counts = present.to(term.value.device, non_blocking=True).sum(0)
                 self.add(name, term.value.sum(0), self.modalities, counts)
-        self.add("total", losses.total[None])
+        self.add("total", losses.total[None] * len(present), counts=len(present))
         self.add_preference(losses, present)
 
     def add_preference(self, losses: Losses, present: Tensor) -> None:
@@ -63,13 +63,18 @@ class Averages:
 
     def mean(self, quantity: str) -> Tensor:
         """Means over all processes, (L,); NaN for a part without samples."""
-        return sum_over_processes(self._sums[quantity]) / sum_over_processes(self._counts[quantity])
+        return self._mean_and_count(quantity)[0]
 
     def table(self, epoch: int) -> pd.DataFrame:
         """All means as rows of `epoch, quantity, part, value`; parts without samples are left out."""
         rows = [
             (epoch, quantity, part, value)
             for quantity, parts in self._parts.items()
-            for part, value in zip(parts, self.mean(quantity).tolist(), strict=True)
+            for part, value, count in zip(parts, *map(Tensor.tolist, self._mean_and_count(quantity)), strict=True)
+            if count
         ]
-        return pd.DataFrame(rows, columns=HISTORY_COLUMNS).dropna()
+        return pd.DataFrame(rows, columns=HISTORY_COLUMNS)
+
+    def _mean_and_count(self, quantity: str) -> tuple[Tensor, Tensor]:
+        count = sum_over_processes(self._counts[quantity])
+        return sum_over_processes(self._sums[quantity]) / count, count

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from passion.errors import InputError
 from passion.files import replacing
 from passion.training.averages import HISTORY_COLUMNS
 from passion.training.module import TrainingModule
@@ -72,7 +74,11 @@ class History(Callback):
         self.started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add the epoch's means; every process takes part in working them out."""
+        """Add the epoch's means; every process takes part in working them out.
+
+        Raises:
+            InputError: one of them is not finite: the training has diverged.
+        """
         assert isinstance(pl_module, TrainingModule)
         averages = pl_module.averages
         averages.add("seconds", torch.tensor([time.monotonic() - self.started]))
@@ -80,6 +86,13 @@ class History(Callback):
             averages.add(name, values, averages.modalities)
         rows = averages.table(trainer.current_epoch)
         averages.clear()
+        broken = rows[~np.isfinite(rows["value"])]
+        if len(broken):
+            first, rate = broken.iloc[0], pl_module.settings.learning_rate
+            raise InputError(
+                f"epoch {trainer.current_epoch + 1}: {first['quantity']} is {first['value']}, the training has "
+                f"diverged; train anew with a smaller --training.learning_rate than {rate:g}"
+            )
         if trainer.is_global_zero:
             self.table = rows if self.table.empty else pd.concat([self.table, rows], ignore_index=True)
             with replacing(self.path) as beside:

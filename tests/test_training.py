@@ -1,0 +1,65 @@
+"""Training that cannot go well is refused early, or stopped where it goes wrong."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from command_line import refused, training_words
+
+from passion.objectives import Losses, Term
+from passion.training.averages import Averages
+
+
+def test_a_training_that_diverges_is_stopped(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = training_words(study, tmp_path / "run", "--training.learning_rate", 1e20, "--data.samples_per_epoch", 2)
+    line = refused(capsys, *words)
+    assert "is nan, the training has diverged; train anew with a smaller --training.learning_rate than 1e+20" in line
+    assert not (tmp_path / "run/evaluation").exists()
+
+
+def test_a_case_without_labels_is_refused_before_anything_is_trained(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(study, tmp_path / "study")
+    split = pd.read_csv(study / "split.csv")
+    for part in ("train", "val"):
+        case = split.loc[split["part"] == part, "case"].iloc[0]
+        path = tmp_path / f"study/prepared/cases/{case}/case.json"
+        before = path.read_text()
+        content = json.loads(before)
+        del content["boxes"]["target"]
+        path.write_text(json.dumps(content))
+        line = refused(capsys, *training_words(tmp_path / "study", tmp_path / "run"))
+        assert f"case {case!r} has no label file; take it out" in line
+        path.write_text(before)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("option", "value", "least"), [
+    ("data.samples_per_epoch", 0, 1), ("data.samples_per_epoch", -3, 1), ("data.workers", -1, 0),
+    ("training.validate_every", -1, 0), ("training.preference_every", -1, 0), ("training.devices", 0, 1),
+    ("training.learning_rate", -0.1, 0),
+])  # fmt: skip
+def test_numbers_that_make_no_sense_are_refused(
+    option: str, value: float, least: int, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capsys, *training_words(study, tmp_path / "run", f"--{option}={value}"))
+    assert line.endswith(f"--{option} {value}: must be at least {least}")
+
+
+def test_means_are_over_samples_in_batches_of_any_size() -> None:
+    averages = Averages(["t1"])
+    for values in ([1.0, 1.0], [4.0]):
+        losses = Losses({"segmentation": Term(torch.tensor(values))})
+        averages.add_losses(losses, torch.ones(len(values), 1, dtype=torch.bool))
+    table = averages.table(0).set_index("quantity")["value"]
+    assert table["segmentation"] == table["total"] == 2.0
+
+
+def test_what_is_not_a_number_is_not_left_out() -> None:
+    averages = Averages(["t1", "t2"])
+    averages.add("gap", torch.tensor([torch.nan, 0.0]), ["t1", "t2"], torch.tensor([2, 0]))
+    assert averages.table(0)["part"].tolist() == ["t1"]
