@@ -26,12 +26,10 @@ from passion.report.tables import (
     METRICS,
     NOTHING,
     WEIGHTED_ROW,
-    format_difference,
     format_interval,
-    format_p,
     format_value,
 )
-from passion.report.views import SURE, Cell, Row, TableView
+from passion.report.views import Cell, Row, TableView, difference_and_p
 
 TITLES = {"table1": "Table 1", "table2": "Table 2", "table3": "Table 3"}
 TOTALS = {AVERAGE: AVERAGE_ROW, WEIGHTED: WEIGHTED_ROW}
@@ -47,13 +45,7 @@ def title_of(table: TableOfOne) -> str:
 def difference_cells(row: Record) -> list[Cell]:
     """Difference, bold where it is sure, p, and the paper's difference."""
     paper = NOTHING if np.isnan(row["paper"]) else f"{row['paper']:+.1f}"
-    difference = format_difference(row["difference"], row["low"], row["high"])
-    return [Cell(difference, is_sure(row)), Cell(format_p(row["p_holm"])), Cell(paper)]
-
-
-def is_sure(row: Record) -> bool:
-    """Whether the interval is on one side of 0 and the corrected p small."""
-    return bool(row["p_holm"] < SURE and row["low"] * row["high"] > 0)
+    return [*difference_and_p(row), Cell(paper)]
 
 
 def region_tables(table: TableOfOne, metric: str, bootstrap: Bootstrap = USUAL) -> list[TableView]:

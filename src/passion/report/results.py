@@ -1,8 +1,6 @@
 """A run folder, read back: what was trained, how it went, and how it scored."""
 
-import pickle
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -194,7 +192,7 @@ def _presence(path: Path, study: Study, remedy: str) -> pd.DataFrame:
 
 
 def read_scores(path: Path, study: Study, first: str, again: str) -> pd.DataFrame:
-    """Rows of case, subset, region and the SCORES.
+    """Rows of case, subset, region, the SCORES, and those of MORE_SCORES that are there.
 
     Args:
         path: of `scores.csv`.
@@ -245,15 +243,16 @@ def read_arrays(path: Path, size: str) -> dict[str, Kinds]:
     remedy = f"run `passion evaluate {path.parents[2]}` again"
     found: dict[str, Kinds] = {}
     try:
-        with np.load(path) as arrays:
-            for key in arrays.files:
-                match = ARRAY_KEY.fullmatch(key)
-                if match is None:
-                    raise _unfit(path, f"has an unknown entry {key!r}", remedy)
-                kinds = found.setdefault(match["case"], {})
-                kinds.setdefault(match["kind"], {})[match["part"] or ""] = arrays[key]
-    except (OSError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        with np.load(path) as file:
+            arrays = {key: file[key] for key in file.files}
+    except Exception as error:
+        # NumPy stumbles in many ways over a damaged file, and zlib and zipfile in theirs.
         raise _unfit(path, f"not a file of arrays ({error})", remedy) from error
+    for key, array in arrays.items():
+        match = ARRAY_KEY.fullmatch(key)
+        if match is None:
+            raise _unfit(path, f"has an unknown entry {key!r}", remedy)
+        found.setdefault(match["case"], {}).setdefault(match["kind"], {})[match["part"] or ""] = array
     for case, kinds in found.items():
         if not {"reference", size} <= kinds.keys():
             raise _unfit(path, f"case {case!r} lacks its reference or {size}", remedy)

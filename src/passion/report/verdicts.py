@@ -9,10 +9,10 @@ import pandas as pd
 from passion.report.bootstrap import USUAL, Bootstrap
 from passion.report.comparison import evidence
 from passion.report.effects import Record, overall_differences, overall_means, records, settings_compared
-from passion.report.experiment_views import HONEST_DISTANCE, difference_cells, is_sure, mean_cells, title_of
+from passion.report.experiment_views import HONEST_DISTANCE, difference_cells, mean_cells, title_of
 from passion.report.folder import TableOfOne
 from passion.report.tables import METRICS, format_difference, format_p
-from passion.report.views import Cell, Row, TableView
+from passion.report.views import Cell, Row, TableView, is_sure
 
 ByMethod = Mapping[str, Record]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -80,7 +81,7 @@ def overview(
 def differences(runs: Sequence[Run], metrics: Sequence[str]) -> list[TableView]:
     """Paired differences of each run to the first, a table a metric; none where there is nothing to compare.
 
-    Differences that are sure, p under SURE, are bold.
+    Differences that are sure are bold.
     """
     views = []
     first = next(iter(seed_groups(runs)))
@@ -92,14 +93,7 @@ def differences(runs: Sequence[Run], metrics: Sequence[str]) -> list[TableView]:
         rows = [
             Row(
                 name=str(name),
-                cells=[
-                    cell
-                    for row in block.to_dict("records")
-                    for cell in (
-                        Cell(format_difference(row["difference"], row["low"], row["high"]), row["p_holm"] < SURE),
-                        Cell(format_p(row["p_holm"])),
-                    )
-                ],
+                cells=[cell for row in block.to_dict("records") for cell in difference_and_p(row)],
             )
             for name, block in found.groupby("run", sort=False)
         ]
@@ -107,6 +101,17 @@ def differences(runs: Sequence[Run], metrics: Sequence[str]) -> list[TableView]:
         groups = dict.fromkeys(names, ("difference", "p"))
         views.append(TableView(caption, "Run", groups, rows, note=evidence(found)))
     return views
+
+
+def difference_and_p(row: Mapping[Any, Any]) -> list[Cell]:
+    """Difference, bold where it is sure, and p."""
+    difference = format_difference(row["difference"], row["low"], row["high"])
+    return [Cell(difference, is_sure(row)), Cell(format_p(row["p_holm"]))]
+
+
+def is_sure(row: Mapping[Any, Any]) -> bool:
+    """Whether the interval is on one side of 0 and the corrected p under SURE."""
+    return bool(row["p_holm"] < SURE and row["low"] * row["high"] > 0)
 
 
 def by_subset(runs: Sequence[Run], metric: str, frequencies: "pd.Series[float]") -> TableView:
