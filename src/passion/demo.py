@@ -11,6 +11,7 @@ from passion.configuration import Configuration, DataSettings
 from passion.errors import say
 from passion.evaluation.run import evaluate_run
 from passion.experiment import train
+from passion.experiments.states import is_evaluated
 from passion.report.page import write_report
 from passion.report.results import read_run
 from passion.report.tables import comparison_table, print_table
@@ -84,7 +85,7 @@ def run_demo(out: Path, scale: str, seed: int) -> None:
         say(f"\n{run.name}: training for {chosen.epochs} epochs")
         sys.stdout.flush()
         configuration = Configuration(data, settings, chosen.network, {"name": run.name})
-        if not (run / "evaluation" / "test-last" / "settings.json").exists():
+        if not is_evaluated(run):
             train(configuration, run, resume=True)
             evaluate_run(run, "last", "test", None, "auto")
     page = out / "report.html"

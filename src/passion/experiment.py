@@ -22,14 +22,13 @@ from passion.configuration import Configuration, DataSettings, build_network, bu
 from passion.data.loading import PatchSettings, TrainingPatches, training_loader
 from passion.data.split import Split, check_disjoint, read_split, write_split
 from passion.data.store import PreparedStudy
-from passion.data.study import RUN_STUDY, Study, read_run_study, write_run_study
+from passion.data.study import CONFIGURATION, RUN_STUDY, Study, read_run_study, write_run_study
 from passion.data.whole_cases import WholeCases
 from passion.errors import InputError, note, own_words
 from passion.files import remove, write_json, write_text
 from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence
 from passion.parallel import leads
 from passion.progress import (
-    CONFIGURATION,
     check_run_folder,
     claim_run_folder,
     epochs_done,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from passion.configuration import NETWORK_FROM_STUDY, Configuration, DataSettings, build_network, build_objective
 from passion.data.sources import study_named
-from passion.data.study import Study, write_run_study
+from passion.data.study import CONFIGURATION, Study, write_run_study
 from passion.errors import InputError
 from passion.files import replacing, replacing_folder, write_json, write_text
 from passion.networks import published
@@ -72,7 +72,7 @@ def import_weights(name: str, checkpoint: Path, out: Path, study: str) -> Study:
     )  # fmt: skip
     published.fill(network, state, f"{name} ({checkpoint})")
     with replacing_folder(out) as beside:
-        write_text(beside / "config.yaml", configuration.to_yaml())
+        write_text(beside / CONFIGURATION, configuration.to_yaml())
         write_run_study(beside, own)
         write_json(beside / "versions.json", versions())
         with replacing(checkpoint_path(beside, "last")) as file:

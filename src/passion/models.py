@@ -21,10 +21,12 @@ from passion.data.study import MODEL_CARD
 from passion.errors import InputError
 from passion.files import replacing, write_json
 from passion.networks import Segmenter, build
+from passion.reading import read_json
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"
 CHECKSUMS = "sha256"
+AGAIN = "get the model again, or export it again"
 OF_CARD = "card"
 """Checksum of what the card says, itself left out; of files it is that of their bytes."""
 
@@ -114,10 +116,7 @@ def _build(card: Card, path: Path) -> Segmenter:
 
 
 def _read_card(path: Path) -> Card:
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _unfit(path, f"cannot be read as a card ({error})") from error
+    card = read_json(path, AGAIN)
     found = card.get("format") if isinstance(card, dict) else None
     if not isinstance(found, int):
         raise _unfit(path, "is not the card of an exported model")
@@ -157,4 +156,4 @@ def _card_checksum(card: Card) -> str:
 
 
 def _unfit(path: Path, problem: str) -> InputError:
-    return InputError(f"{path}: {' '.join(problem.split())}; get the model again, or export it again")
+    return InputError(f"{path}: {' '.join(problem.split())}; {AGAIN}")

@@ -173,12 +173,13 @@ def _with_configuration_of_run(words: list[str]) -> list[str]:
             and that the command line does not name itself.
     """
     from passion.configuration import Configuration
+    from passion.data.study import CONFIGURATION
     from passion.trust import check_trusted
 
     folders = _option(words, "--out", "-o")
     if "--resume" not in words or not folders:
         return words
-    own = Path(folders[-1]) / "config.yaml"
+    own = Path(folders[-1]) / CONFIGURATION
     if own.exists():
         if not _option(words, "--network.class_path"):
             check_trusted(Configuration.from_file(own).network, own)

@@ -1,7 +1,5 @@
 """A folder of segmented cases: OUT/CASE.nii.gz each, cases.csv about them, and what they were made with."""
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,10 +14,11 @@ from passion.data.sources.plan import EXTENSIONS
 from passion.data.study import Case, Study
 from passion.errors import InputError
 from passion.files import replacing, write_json
-from passion.networks import Segmenter
 from passion.parallel import one_ahead, track
 from passion.prediction import Predictor, write_answer
+from passion.reading import read_json
 from passion.segmentation import Segmentation
+from passion.weights import fingerprint as fingerprint_of
 
 TABLE = "cases.csv"
 WEIGHTS = "weights"
@@ -66,14 +65,15 @@ class _Folder:
             raise InputError(f"--out {out}: holds something else than segmented cases; choose another folder")
 
     def _go_on(self, record: Path) -> None:
+        remedy = f"remove {self.out} or choose another folder"
+        content = read_json(record, remedy)
         try:
-            content = json.loads(record.read_text(encoding="utf-8"))
             before, self.files = content["options"], content["files"]
             self.rows = {
                 row["case"]: row for row in pd.read_csv(self.out / TABLE, dtype={"case": str}).to_dict("records")
             }
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{record}: cannot be read; remove {self.out} or choose another folder") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{record}: cannot be read; {remedy}") from error
         for name, value in self.options.items():
             if before.get(name) != value:
                 other = f"with {name} {before.get(name)}, not {value}" if name != WEIGHTS else "by other runs"
@@ -167,16 +167,8 @@ def _broken_headers(cases: Sequence[Case], study: Study) -> dict[str, str]:
 
 def _options(predictor: Predictor, raw: Path) -> dict[str, Any]:
     """What results depend on; devices are no part of it, nor where a run's folder is."""
-    weights = [_digest(run.network) for run in predictor.runs]
+    weights = [fingerprint_of(run.network) for run in predictor.runs]
     return {
         "cases": str(raw.resolve()), WEIGHTS: weights, "resample": list(predictor.study.resample),
         **asdict(predictor.settings),
     }  # fmt: skip
-
-
-def _digest(network: Segmenter) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]

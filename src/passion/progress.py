@@ -1,23 +1,20 @@
 """How far a run folder has come, and who may go on in it."""
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from passion.errors import InputError
+from passion.data.study import CONFIGURATION
+from passion.errors import InputError, note
 from passion.files import LOCK, PARTIAL, alone_in, sweep
 from passion.runs import checkpoint_path, versions
 from passion.weights import read_weights
 
-CONFIGURATION = "config.yaml"
-"""Written when everything else that a run is made of is there: where it is, the run is begun."""
-
 PARTS = ("study.json", "split.csv", "presence.csv", "data.json", "versions.json")
-"""What is written before it."""
+"""What is written before the `CONFIGURATION`."""
 
 
 def is_begun(out: Path) -> bool:
@@ -91,6 +88,4 @@ def say_what_changed(out: Path) -> None:
     now = surroundings()
     changed = [f"{name} {begun[name]} -> {value}" for name, value in now.items() if begun.get(name, value) != value]
     if changed:
-        sys.stderr.write(
-            f"passion: note: {out} was begun elsewhere ({', '.join(changed)}); it goes on, but not bit for bit\n"
-        )
+        note(f"{out} was begun elsewhere ({', '.join(changed)}); it goes on, but not bit for bit")

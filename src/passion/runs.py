@@ -14,7 +14,7 @@ from torch import Tensor
 import passion
 from passion.configuration import Configuration, build_network, build_objective
 from passion.data.loading import Crop
-from passion.data.study import Study, read_run_study
+from passion.data.study import CONFIGURATION, Study, read_run_study
 from passion.errors import InputError
 from passion.models import is_model, read_model
 from passion.networks import NETWORKS, Segmenter
@@ -82,7 +82,7 @@ def _from_model(folder: Path, device: torch.device) -> TrainedRun:
 
 def _from_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> TrainedRun:
     study = read_run_study(run)
-    settings = run / "config.yaml"
+    settings = run / CONFIGURATION
     configuration = Configuration.from_file(settings)
     check_trusted(configuration.network, settings)
     path = checkpoint_path(run, checkpoint)

@@ -1,5 +1,6 @@
 """Reading files of weights that somebody may have sent: nothing in them is executed, and damage is noticed."""
 
+import hashlib
 import re
 import zipfile
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from passion.errors import InputError
 
@@ -31,6 +33,15 @@ def read_weights(path: Path, remedy: str, allowed: Sequence[Any] = ()) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InputError(f"{path}: cannot be read as weights alone ({_reason(error)}); {remedy}") from error
+
+
+def fingerprint(network: nn.Module) -> str:
+    """A digest of all weights and buffers: the same for the same network, wherever its checkpoint lies."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _reason(error: Exception) -> str:

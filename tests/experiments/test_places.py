@@ -43,6 +43,18 @@ def test_studies_that_are_not_asked_for_keep_their_places_and_scores(study: Path
     assert pd.read_csv(tmp_path / "table2.csv", dtype=str, keep_default_na=False).to_dict("records") == [row]
 
 
+def test_a_study_with_other_voxels_is_another_study(study: Path, tmp_path: Path) -> None:
+    planned(study, tmp_path / "out")
+    path = tmp_path / "out/studies/BraTS2020.json"
+    described = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in described.items() if name != "content"}))
+    planned(study, tmp_path / "out")
+    assert json.loads(path.read_text()) == described
+    path.write_text(json.dumps({**described, "content": "other"}))
+    with pytest.raises(InputError, match="holds another study BraTS2020; choose another --out"):
+        planned(study, tmp_path / "out")
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"places": [3]}', '{"places": [{}]}'])
 def test_a_table_that_cannot_be_read_is_refused(content: str, study: Path, tmp_path: Path) -> None:
     (tmp_path / "table2.json").write_text(content)

@@ -1,5 +1,6 @@
 """Seeds are found and brought together, runs compared on what they share, and it is said what that rests on."""
 
+import json
 import shutil
 from collections.abc import Callable
 from io import StringIO
@@ -140,6 +141,17 @@ def test_what_cannot_be_compared_is_refused(grid: list[Path], tmp_path: Path) ->
     with pytest.raises(InputError, match="passion-0: was not scored by surface_dice; run `passion evaluate`"):
         print_comparison([grid[0], grid[2]], ["surface_dice"], "region", tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_another_evaluation_can_be_compared_but_not_one_by_slice(grid: list[Path], tmp_path: Path) -> None:
+    for run in grid:
+        (run / "evaluation/test-last").rename(run / "evaluation/val-best")
+    print_comparison(grid, ["dice"], "region", tmp_path / "out.csv", "val-best")
+    assert len(pd.read_csv(tmp_path / "out.csv"))
+    settings = grid[1] / "evaluation/val-best/settings.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "by": "slice"}))
+    with pytest.raises(InputError, match="--evaluation val-best: slices of a subject are not independent"):
+        read_runs(grid, "val-best")
 
 
 def test_other_weights_and_tolerances_are_pointed_out(grid: list[Path]) -> None:

@@ -52,7 +52,7 @@ def test_averages_are_shown_weighted_too(grid: Path, text: str) -> None:
         for row, place in zip(view.rows, by_region.rows, strict=True):
             mean = numbers[*place, "weighted", "Avg."]["mean"]
             assert row.cells[3].text.startswith(f"{mean:.1f} [")
-    for region, (means, *_) in subset_tables(by_subset, "dice", FEW).items():
+    for region, (means, *_) in subset_tables(by_subset, FEW).items():
         numbers = records(weighted_means(by_subset, "dice", FEW))
         assert [row.name for row in means.rows[-2:]] == ["Average", "Weighted"]
         place = ("IDT", "rfnet", "+PASSION", "weighted", region)

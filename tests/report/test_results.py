@@ -117,6 +117,12 @@ def test_damaged_examples_are_refused(runs: list[Path]) -> None:
     np.savez(path, other=np.zeros(1))
     with pytest.raises(InputError, match="unknown entry 'other'"):
         _ = read_run(runs[0]).examples
-    path.write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(InputError, match=r"examples\.npz: not a file of arrays"):
-        _ = read_run(runs[0]).examples
+    np.savez_compressed(path, **{"001/reference": np.zeros((200, 200), np.uint8)})
+    whole = path.read_bytes()
+    np.save(path.with_suffix(".npy"), np.zeros(3))
+    array = path.with_suffix(".npy").read_bytes()
+    broken = (whole[:start] + bytes(30) + whole[start + 30 :] for start in (0, 60, 90, len(whole) - 40))
+    for content in (b"PK\x03\x04 cut", b"some text\n", array, *broken):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"examples\.npz: not a file of arrays"):
+            _ = read_run(runs[0]).examples

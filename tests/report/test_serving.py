@@ -67,12 +67,14 @@ def test_other_failures_of_the_server_are_told(tmp_path: Path, capsys: pytest.Ca
     assert "PermissionError: not for you" in capsys.readouterr().err
 
 
-def test_an_interrupt_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(self: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(serving.ThreadingHTTPServer, "serve_forever", interrupted)
-    said: list[str] = []
-    serving.serve(tmp_path, said.append)
+    serving.serve(tmp_path)
+    said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("http://127.0.0.1:")
     assert said[1] == "ended"

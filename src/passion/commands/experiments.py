@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from passion.errors import InputError, say
+from passion.errors import InputError
 
 Cluster = Literal["slurm", "local", "debug"]
 
@@ -48,13 +48,13 @@ def experiment(
         raise InputError(f"--jobs {jobs}: must be at least 1")
     plan = make_plan(tables, study, out, scale, seeds, split)
     if dry_run:
-        describe(plan, jobs, say)
+        describe(plan, jobs)
     elif cluster is None:
         run_here(plan, jobs, retry)
     else:
-        run_on_cluster(plan, jobs, retry, cluster, options, say)
+        run_on_cluster(plan, jobs, retry, cluster, options)
     print_tables(plan.collect(), plan.layout, seeds)
-    return close(plan, say)
+    return close(plan)
 
 
 def demo(*, out: Path = Path("demo"), scale: Literal["small", "large"] = "small", seed: int = 0) -> None:

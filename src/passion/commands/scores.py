@@ -61,28 +61,37 @@ def evaluate(
     say(f"{folder}: scores of each case in scores.csv")
 
 
-def compare(runs: Sequence[Path], *, metric: Metric = "paper", rows: Rows = "region", out: Path | None = None) -> None:
+def compare(
+    runs: Sequence[Path],
+    *,
+    metric: Metric = "paper",
+    rows: Rows = "region",
+    evaluation: str = "test-last",
+    out: Path | None = None,
+) -> None:
     """Compare evaluated runs with the first of them, case by case: differences with intervals and corrected p-values.
 
     Args:
         runs: folders of evaluated runs; those that differ in nothing but their seed are taken together.
         metric: column of scores.csv, or paper: dice and hd95_pooled.
         rows: region, over all subsets, or subset, over the averaged regions.
+        evaluation: which one of each run, named by its folder in RUN/evaluation: PART-CHECKPOINT.
         out: CSV file for the numbers.
     """
     from passion.report.comparison import print_comparison
 
-    print_comparison(runs, ["dice", "hd95_pooled"] if metric == "paper" else [metric], rows, out)
+    print_comparison(runs, ["dice", "hd95_pooled"] if metric == "paper" else [metric], rows, out, evaluation)
     if out:
         say(f"{out}: the numbers")
 
 
-def report(runs: Sequence[Path], *, out: Path, serve: bool = False) -> None:
+def report(runs: Sequence[Path], *, out: Path, evaluation: str = "test-last", serve: bool = False) -> None:
     """Write a page that compares runs, or that of an experiment: who wins, tables, figures, masks.
 
     Args:
         runs: folders of evaluated runs, or the one folder of an experiment.
         out: HTML file to write; of an experiment, a folder.
+        evaluation: which one of each run, named by its folder in RUN/evaluation: PART-CHECKPOINT; not of an experiment.
         serve: show the page of an experiment at an address of this machine until Ctrl-C.
     """
     from passion.report.experiment_page import write_experiment_report
@@ -96,9 +105,9 @@ def report(runs: Sequence[Path], *, out: Path, serve: bool = False) -> None:
     if serve and not experiments:
         raise InputError("--serve: is for the page of an experiment; that of runs is one file that any browser opens")
     if not experiments:
-        write_report(runs, out)
+        write_report(runs, out, evaluation=evaluation)
         say(f"{out}: open it in a browser")
         return
     say(f"{write_experiment_report(runs[0], out)}: open it in a browser")
     if serve:
-        serve_folder(out, say)
+        serve_folder(out)

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import os
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +18,7 @@ from passion.data.sources.plan import Codes, Piece, Plan, ending_of
 from passion.data.study import Case, Channel, Study, file_of
 from passion.data.volumes import read_channel, read_labels, read_volume
 from passion.errors import InputError
-from passion.files import LOCK, alone_in, real_place, remove, replacing, write_text
+from passion.files import LOCK, alone_in, put_folder, real_place, remove, replacing, write_text
 from passion.parallel import map_each
 
 RECORD = ".conversion"
@@ -89,7 +88,7 @@ def convert(
         for path in papers:
             _copy(path, beside / path.name)
         (beside / RECORD).unlink()
-        os.replace(beside, out)
+        put_folder(beside, out)
         remove(out / LOCK)
     return plan
 

@@ -13,8 +13,8 @@ from passion.data.sources import read_study
 from passion.data.sources.contract import case_of
 from passion.data.sources.declaration import DATASET, numbered_modalities, read_dataset
 from passion.data.sources.manifest import path_of, rows_of
-from passion.data.sources.plan import EXTENSIONS
-from passion.data.study import Case, Channel, Study
+from passion.data.sources.plan import EXTENSIONS, stem_of
+from passion.data.study import Case, Channel, Study, file_of
 from passion.data.volumes import Volume, check_same_grid, read_image
 from passion.errors import InputError
 
@@ -42,7 +42,7 @@ def read_new_cases(raw: Path, layout: str | None, study: Study) -> list[Case]:
     files = [] if (raw / DATASET).exists() else _nifti_files(raw)
     if files and layout == NUMBERED:
         return _numbered(raw, files, study)
-    if layout is None and any(re.fullmatch(r".+_0000", _stem(path)) for path in files):
+    if layout is None and any(re.fullmatch(r".+_0000", stem_of(path)) for path in files):
         numbers = ", ".join(f"_{number:04} is {name}" for number, name in enumerate(_channels(raw, study)))
         raise InputError(f"{raw}: holds files numbered as nnU-Net's; if {numbers}, say so with --layout {NUMBERED}")
     found, cases = read_study(raw, layout)
@@ -86,10 +86,6 @@ def _nifti_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("[!.]*") if path.name.endswith(EXTENSIONS) and path.is_file())
 
 
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
-
-
 def _channels(folder: Path, study: Study) -> Sequence[str]:
     """What the numbers mean: as dataset.json beside the folder says, or else the run's modalities in their order."""
     declared = read_dataset(folder.resolve().parent, "channel_names")
@@ -103,7 +99,7 @@ def _numbered(folder: Path, files: Sequence[Path], study: Study) -> list[Case]:
     check_known(names, study, folder)
     found: dict[str, dict[str, list[Path]]] = {}
     for path in files:
-        match = re.fullmatch(r"(.+)_(\d{4})", _stem(path))
+        match = re.fullmatch(r"(.+)_(\d{4})", stem_of(path))
         if match is None or int(match[2]) >= len(names):
             numbers = ", ".join(f"_{number:04} for {name}" for number, name in enumerate(names))
             raise InputError(f"{path}: expected a name that ends in {numbers}; rename or move it")
@@ -133,7 +129,7 @@ def check_headers(case: Case, study: Study) -> None:
 
 def _place(image: Path | Channel) -> Volume:
     """Where a file's voxels are; they themselves are read only if it seems to be cut off or to have an odd shape."""
-    path = image.path if isinstance(image, Channel) else image
+    path = file_of(image)
     with open_nifti(path) as file:
         shape, affine = file.shape, file.affine
         size = file.offset + math.prod(shape) * file.dtype.itemsize

@@ -1,7 +1,6 @@
 """From raw files to the prepared study: crop and normalise each modality by itself, store."""
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passion.data.resampling import Grid, resample, resample_image
-from passion.data.store import TARGET, Box, PreparedStudy, case_folder, write_case, write_study
+from passion.data.store import TARGET, Box, PreparedStudy, bounding_box, case_folder, write_case, write_study
 from passion.data.study import Case, Study
 from passion.data.volumes import Volume, read_case
 from passion.errors import InputError
@@ -25,21 +24,6 @@ NOTHING_THERE = (
     "nothing of it is in the field of view of the grid that its case is brought to; compare their places in a viewer, "
     "and repair or remove the file"
 )
-
-
-def bounding_box(mask: NDArray[np.bool_]) -> Box:
-    """Smallest box that holds every true voxel; an empty one at the origin where there is none.
-
-    >>> bounding_box(np.array([[False, True], [False, True]]))
-    Box(start=(0, 1), stop=(2, 2))
-    """
-    starts, stops = [], []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        occupied = np.flatnonzero(mask.any(axis=others))
-        starts.append(int(occupied[0]) if len(occupied) else 0)
-        stops.append(int(occupied[-1]) + 1 if len(occupied) else 0)
-    return Box(tuple(starts), tuple(stops))
 
 
 def normalise(voxels: NDArray[np.float32]) -> tuple[NDArray[np.float32], Box]:
@@ -197,7 +181,7 @@ def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int, skip_b
             if not begun:
                 remove(beside)
             raise
-        _move(beside, out, left_out)
+        _move(beside, out, study, left_out)
     return Preparation(len(cases) - len(left_out), len(todo) - len(left_out), left_out)
 
 
@@ -238,14 +222,14 @@ def _source_if_whole(prepared: PreparedStudy, name: str) -> Mapping[str, list[in
     return case.source
 
 
-def _move(beside: Path, out: Path, left_out: Iterable[str]) -> None:
+def _move(beside: Path, out: Path, study: Study, left_out: Mapping[str, str]) -> None:
     if not out.exists() or not any(out.iterdir()):
-        os.replace(beside, out)
+        put_folder(beside, out)
         remove(out / LOCK)
         return
     for name in left_out:
         remove(case_folder(out, name))
     for folder in sorted((beside / "cases").glob("[!.]*")):
         put_folder(folder, case_folder(out, folder.name))
-    os.replace(beside / "study.json", out / "study.json")
+    write_study(out, study, left_out)
     remove(beside)

@@ -75,6 +75,21 @@ def union_of(boxes: Sequence[Box]) -> Box:
     return whole
 
 
+def bounding_box(mask: NDArray[np.bool_]) -> Box:
+    """Smallest box that holds every true voxel; an empty one at the origin where there is none.
+
+    >>> bounding_box(np.array([[False, True], [False, True]]))
+    Box(start=(0, 1), stop=(2, 2))
+    """
+    starts, stops = [], []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        occupied = np.flatnonzero(mask.any(axis=others))
+        starts.append(int(occupied[0]) if len(occupied) else 0)
+        stops.append(int(occupied[-1]) + 1 if len(occupied) else 0)
+    return Box(tuple(starts), tuple(stops))
+
+
 def copy_overlap(source: NDArray[Any], box: Box, out: NDArray[Any], window: Box) -> None:
     """Copy what `source`, which fills `box`, has of `window` into `out`, which fills `window`."""
     start = np.maximum(box.start, window.start)

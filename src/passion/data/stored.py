@@ -76,7 +76,7 @@ class StoredArray:
 
 
 def store(path: Path, array: NDArray[Any]) -> dict[str, Any]:
-    """Write an array, and return what `recorded` reads."""
+    """Write an array, and return size and digest, as `StoredArray` takes them."""
     np.save(path, np.ascontiguousarray(array))
     return {"size": path.stat().st_size, "sha256": _digest(path, path.stat().st_mtime_ns)}
 

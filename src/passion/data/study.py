@@ -13,6 +13,9 @@ from passion.files import write_json
 from passion.reading import read_json
 from passion.typed import build
 
+CONFIGURATION = "config.yaml"
+"""Of a training run: written when everything else that it is made of is there; where it is, the run is begun."""
+
 RUN_STUDY = "study.json"
 """Where a run folder says what it was trained on."""
 

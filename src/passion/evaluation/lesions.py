@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from passion.evaluation.metrics import joint_box
+from passion.data.store import bounding_box
 
 DILATION_VOXELS = 3
 """Steps by which reference components are widened: what then touches is one lesion."""
@@ -45,8 +45,10 @@ def find_lesions(
     """
     neighbourhood = np.zeros(reference.shape, dtype=np.int32)
     if reference.any():
+        tight = bounding_box(reference)
         box = tuple(
-            slice(max(side.start - DILATION_VOXELS, 0), side.stop + DILATION_VOXELS) for side in joint_box(reference)
+            slice(max(start - DILATION_VOXELS, 0), stop + DILATION_VOXELS)
+            for start, stop in zip(tight.start, tight.stop, strict=True)
         )
         step = ndimage.generate_binary_structure(reference.ndim, 2)
         widened = ndimage.binary_dilation(reference[box], step, iterations=DILATION_VOXELS)
@@ -98,7 +100,7 @@ def _overlaps(
     if not prediction.any():
         nothing = np.zeros(0, dtype=np.int32)
         return nothing, nothing, np.zeros(0, dtype=bool)
-    box = joint_box(prediction)
+    box = bounding_box(prediction).slices
     voxels = np.ascontiguousarray(prediction[box])
     return _components(voxels)[voxels], lesions.neighbourhood[box][voxels], lesions.mask[box][voxels]
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from passion.data.store import bounding_box
 from passion.errors import InputError
 
 LEAF_VOXELS = 32
@@ -157,7 +158,7 @@ def _directed_distances_mm(
     """
     # Cropping changes nothing: outside the joint box both masks are empty, so erosion, which takes voxels
     # beyond the array as empty, finds the same border, and distances depend on coordinate differences only.
-    box = joint_box(prediction | reference)
+    box = bounding_box(prediction | reference).slices
     borders_mm = [_border_mm(np.ascontiguousarray(mask[box]), spacing_mm) for mask in (prediction, reference)]
     trees = [
         cKDTree(points_mm, leafsize=LEAF_VOXELS, balanced_tree=False, compact_nodes=False) for points_mm in borders_mm
@@ -165,17 +166,6 @@ def _directed_distances_mm(
     there_mm, _ = trees[1].query(borders_mm[0], workers=1)
     back_mm, _ = trees[0].query(borders_mm[1], workers=1)
     return np.asarray(there_mm, dtype=np.float64), np.asarray(back_mm, dtype=np.float64)
-
-
-def joint_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """The smallest box that holds every voxel of a non-empty mask."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        hits = np.flatnonzero(mask.any(axis=others))
-        assert hits.size, "an empty mask has no box"
-        box.append(slice(int(hits[0]), int(hits[-1]) + 1))
-    return tuple(box)
 
 
 def _border_mm(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> NDArray[np.float64]:

@@ -1,6 +1,5 @@
 """Scoring a run folder."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -19,9 +18,9 @@ from passion.evaluation.subsets import By, evaluate
 from passion.files import alone_in
 from passion.inference import choose_device
 from passion.models import is_model
-from passion.networks import Segmenter
 from passion.progress import surroundings
 from passion.runs import CheckpointName, load_run, versions
+from passion.weights import fingerprint
 from passion.windows import OVERLAP
 
 Precision = Literal["trained", "fp32", "bf16"]
@@ -111,15 +110,6 @@ def evaluate_run(
         with torch.autocast(where.type, torch.bfloat16, enabled=used == "bf16"):
             evaluate(trained.network, cases, trained.study, where, scored, by, tolerance_mm)
         return scored.write(names, settings), trained.study, folder
-
-
-def fingerprint(network: Segmenter) -> str:
-    """A digest of all weights and buffers: the same for the same network, wherever its checkpoint lies."""
-    digest = hashlib.sha256()
-    for name, value in network.state_dict().items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _folder_beside(model: Path) -> Path:

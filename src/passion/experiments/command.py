@@ -1,7 +1,6 @@
 """What `passion experiment` does with a plan."""
 
-from collections.abc import Callable
-
+from passion.errors import say
 from passion.experiments.cells import Cell
 from passion.experiments.cluster import Cluster, parse_options, submit
 from passion.experiments.local import run_local
@@ -10,10 +9,8 @@ from passion.experiments.plan import Plan
 from passion.experiments.states import State
 from passion.experiments.timing import Timing, duration
 
-Say = Callable[[str], None]
 
-
-def describe(plan: Plan, jobs: int, say: Say) -> None:
+def describe(plan: Plan, jobs: int) -> None:
     """Say how far each cell is and how much time is left; kinds that none is finished of are timed for a few steps."""
     cells = plan.cells
     for cell in cells:
@@ -41,7 +38,7 @@ def run_here(plan: Plan, jobs: int, retry: bool) -> None:
         run_local(plan.workspace, cells, jobs, timing)
 
 
-def run_on_cluster(plan: Plan, jobs: int, retry: bool, cluster: Cluster, options: str, say: Say) -> None:
+def run_on_cluster(plan: Plan, jobs: int, retry: bool, cluster: Cluster, options: str) -> None:
     """Submit what is not done."""
     given = parse_options(options)
     cells = _to_run(plan, retry)
@@ -59,7 +56,7 @@ def _to_run(plan: Plan, retry: bool) -> list[Cell]:
     return [cell for cell in cells if plan.workspace.state(cell) is not State.BROKEN]
 
 
-def close(plan: Plan, say: Say) -> int:
+def close(plan: Plan) -> int:
     """Name what is not finished, and why where it broke; 1 where something did, else 0."""
     workspace = plan.workspace
     broken = plan.in_state(State.BROKEN)

@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from passion.configuration import Configuration, DataSettings
 from passion.data.loading import training_items
 from passion.data.split import Split, read_split, write_split
 from passion.data.store import PreparedStudy
+from passion.data.study import CONFIGURATION
+from passion.experiment import training_presence
 from passion.experiments.cells import Cell
 from passion.experiments.local import start
 from passion.experiments.plan import Plan
@@ -16,7 +19,6 @@ from passion.experiments.states import State
 from passion.experiments.timing import Cost, Kind, read_cost
 from passion.experiments.work import seconds_by_epoch
 from passion.experiments.workspace import Workspace
-from passion.missingness import read_presence
 from passion.parallel import track
 
 STEPS = 4
@@ -50,7 +52,7 @@ def _measure(plan: Plan, workspace: Workspace, cell: Cell) -> Cost | None:
     prepared = plan.studies[cell.study]
     split = read_split(plan.workspace.split(cell.study), prepared.cases)
     write_split(workspace.split(cell.study), {**split, "test": split["test"][:1]})
-    batch = int(cell.data.get("batch_size", 1))
+    batch = int(cell.data.get("batch_size", DataSettings.batch_size))
     short = replace(
         cell, data={**cell.data, "samples_per_epoch": STEPS * batch}, training={**cell.training, "epochs": 2}
     )
@@ -67,25 +69,18 @@ def _measure(plan: Plan, workspace: Workspace, cell: Cell) -> Cost | None:
     if workspace.state(short) is not State.DONE:
         return None
     around = read_cost(workspace, short)
+    configuration = Configuration.from_file(workspace.about(short) / CONFIGURATION)
     step_seconds = float(seconds_by_epoch(workspace.run(short)).iloc[-1]) / STEPS
     return Cost(
-        epoch_seconds=step_seconds * _samples(workspace, cell, prepared, split) / batch,
+        epoch_seconds=step_seconds * _samples(cell, configuration, prepared, split) / batch,
         evaluation_seconds=around.evaluation_seconds * len(split["test"]),
         other_seconds=around.other_seconds,
     )
 
 
-def _samples(workspace: Workspace, cell: Cell, prepared: PreparedStudy, split: Split) -> int:
-    """Of an epoch."""
+def _samples(cell: Cell, configuration: Configuration, prepared: PreparedStudy, split: Split) -> int:
+    """Of an epoch of the cell, whose shortened run is configured so."""
+    data = configuration.data
     given = cell.data.get("samples_per_epoch")
-    dims = cell.data.get("spatial_dims") or prepared.study.spatial_dims
-    if given or dims == 3 or cell.rates is None:
-        return int(given) if given else len(split["train"]) * (1 if dims == 3 else _slices(prepared, split))
-    presence = read_presence(workspace.draw(cell, prepared.study.modalities), prepared.cases, prepared.study.modalities)
-    return len(training_items(prepared, presence, dims))
-
-
-def _slices(prepared: PreparedStudy, split: Split) -> int:
-    """Of a case, on average."""
-    boxes = [prepared.case(name).box(prepared.study.modalities) for name in split["train"]]
-    return round(sum(box.shape[-1] for box in boxes) / len(boxes))
+    dims = data.spatial_dims or prepared.study.spatial_dims
+    return int(given) if given else len(training_items(prepared, training_presence(data, prepared, split), dims))

@@ -3,6 +3,8 @@
 from enum import Enum
 from pathlib import Path
 
+from passion.data.study import CONFIGURATION
+
 EVALUATION = "test-last"
 """Which evaluation of a cell's run counts."""
 
@@ -29,14 +31,19 @@ def about_folder(out: Path, cell: str) -> Path:
     return out / "cells" / cell
 
 
+def is_evaluated(run: Path) -> bool:
+    """Whether the evaluation of a run that counts is whole."""
+    return (run / "evaluation" / EVALUATION / "settings.json").exists()
+
+
 def state_of(out: Path, cell: str) -> State:
     """How far a cell of the grid in `out` is."""
     run = run_folder(out, cell)
-    if (run / "evaluation" / EVALUATION / "settings.json").exists():
+    if is_evaluated(run):
         return State.DONE
     if (about_folder(out, cell) / BROKEN).exists():
         return State.BROKEN
-    return State.BEGUN if (run / "config.yaml").exists() else State.NEW
+    return State.BEGUN if (run / CONFIGURATION).exists() else State.NEW
 
 
 def why_broken(out: Path, cell: str) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 
 from passion.configuration import Configuration
+from passion.data.study import CONFIGURATION
 from passion.errors import InputError
 from passion.evaluation.run import evaluate_run
 from passion.experiment import train
 from passion.experiments.states import BROKEN, State
 from passion.experiments.workspace import TIMES, Workspace
 from passion.files import alone_in, write_json, write_text
-from passion.progress import CONFIGURATION, is_begun
+from passion.progress import is_begun
 
 ELSEWHERE = 75
 """Exit code: another process works on this cell."""

@@ -22,13 +22,14 @@ import numpy as np
 
 from passion.data.split import Split, draw_split, read_split, write_split
 from passion.data.store import PreparedStudy
+from passion.data.study import CONFIGURATION
 from passion.errors import InputError
 from passion.experiments.cells import Cell
 from passion.experiments.grid import Scale
 from passion.experiments.states import BROKEN, EVALUATION, State, about_folder, run_folder, state_of, why_broken
 from passion.files import write_json, write_text
 from passion.missingness import draw_presence, presence_of
-from passion.progress import CONFIGURATION
+from passion.reading import read_json
 
 SPLIT_SEED = 0
 """Of the one split of a study."""
@@ -74,9 +75,14 @@ class Workspace:
             InputError: the folder holds another study of that name, or another split.
         """
         name = prepared.study.name
-        described = {"study": name, "cases": len(prepared.cases), "fingerprint": fingerprint(prepared)}
+        described = {
+            "study": name, "cases": len(prepared.cases), "fingerprint": fingerprint(prepared),
+            "content": content_digest(prepared),
+        }  # fmt: skip
         path = self.out / "studies" / f"{name}.json"
-        if path.exists() and json.loads(path.read_text(encoding="utf-8")) != described:
+        before = read_json(path, "choose another --out") if path.exists() else {}
+        # Earlier versions did not write all of it.
+        if {**described, **before} != described:
             raise InputError(f"{prepared.folder}: {self.out} holds another study {name}; choose another --out")
         split = read_split(given, prepared.cases) if given else draw_study_split(prepared, scale)
         begun = any(self.out.glob(f"runs/{name}_*"))
@@ -140,6 +146,11 @@ def draw_study_split(prepared: PreparedStudy, scale: Scale) -> Split:
     if training < 1:
         raise InputError(f"{prepared.folder}: {len(labelled)} cases with labels are too few for train, val and test")
     return draw_split(labelled, SPLIT_SEED, {"train": training, **held_out})
+
+
+def content_digest(prepared: PreparedStudy) -> str:
+    """Of all arrays of all cases, wherever they lie."""
+    return hashlib.sha256("".join(prepared.case(name).digest for name in prepared.cases).encode()).hexdigest()[:16]
 
 
 def fingerprint(prepared: PreparedStudy) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from passion.configuration import Configuration
-from passion.data.study import Study
+from passion.data.study import CONFIGURATION, Study
 from passion.errors import InputError
 from passion.inference import PUBLISHED
 from passion.missingness import SLICE_MARK
@@ -73,7 +73,7 @@ def card_of(run: Path, name: CheckpointName, trained: TrainedRun, about: About) 
         InputError: files of the run that do not fit.
     """
     study = trained.study
-    configuration = Configuration.from_file(run / "config.yaml")
+    configuration = Configuration.from_file(run / CONFIGURATION)
     objective = configuration.objective["name"]
     training = _training(run, configuration, study)
     evaluation = _evaluation(run, name, trained)

@@ -6,7 +6,7 @@ import torch
 
 from passion import __version__
 from passion.configuration import Configuration
-from passion.data.study import read_run_study
+from passion.data.study import CONFIGURATION, read_run_study
 from passion.errors import InputError
 from passion.exporting.card import About, card_of
 from passion.exporting.page import page_of
@@ -36,7 +36,7 @@ def prepare_export(run: Path, out: Path, checkpoint: CheckpointName, about: Abou
     if is_model(run):
         raise InputError(f"{run}: is an exported model already; give the run that it was exported from")
     read_run_study(run)
-    check_known(Configuration.from_file(run / "config.yaml").network, run)
+    check_known(Configuration.from_file(run / CONFIGURATION).network, run)
     trained = load_run(run, checkpoint, torch.device("cpu"))
     card = card_of(run, checkpoint, trained, about)
     network = build(**card["network"])

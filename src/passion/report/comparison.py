@@ -1,6 +1,6 @@
 """Several runs of one study: read, told apart, those that are seeds of one another brought together, compared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from passion.errors import InputError
+from passion.experiments.states import EVALUATION
 from passion.files import replacing
 from passion.report.bootstrap import USUAL, Bootstrap
 from passion.report.results import Run, read_run, subset_names
@@ -22,7 +23,7 @@ Rows = Literal["region", "subset"]
 """What a comparison has a row for: each region and their average, over all subsets; or each subset, of the average."""
 
 
-def read_runs(folders: Sequence[Path], evaluation: str = "test-last") -> list[Run]:
+def read_runs(folders: Sequence[Path], evaluation: str = EVALUATION) -> list[Run]:
     """Read runs of one study; those of equal names are called by as much of their folders as tells them apart.
 
     Args:
@@ -30,10 +31,17 @@ def read_runs(folders: Sequence[Path], evaluation: str = "test-last") -> list[Ru
         evaluation: which evaluation of each run, {split}-{checkpoint}.
 
     Raises:
-        InputError: no run, one given twice, runs of different studies, or a file that is missing or does not fit.
+        InputError: no run, one given twice, runs of different studies, scores by slice, or a file that is missing or
+            does not fit.
     """
     runs = _named_apart([read_run(folder, evaluation) for folder in folders], folders)
     _check_one_study(runs, folders)
+    for run in runs:
+        if run.settings.get("by") == "slice":
+            raise InputError(
+                f"--evaluation {evaluation}: slices of a subject are not independent, so nothing can be said from them "
+                "about others; give an evaluation by subject"
+            )
     return runs
 
 
@@ -166,7 +174,7 @@ def compare_runs(
 
 def evidence(found: pd.DataFrame, bootstrap: Bootstrap = USUAL) -> str:
     """What intervals and p-values of `compare_runs` rest on, in a few sentences."""
-    counts = ", ".join(_counted(found[f"n_{what}s"], what) for what in ("case", "seed"))
+    counts = ", ".join(counted(found[f"n_{what}s"], what) for what in ("case", "seed"))
     several = found["n_seeds"].max() > 1
     drawn = "cases and seeds" if several else "cases; with one seed, nothing here says what another training would give"
     return (
@@ -175,8 +183,13 @@ def evidence(found: pd.DataFrame, bootstrap: Bootstrap = USUAL) -> str:
     )
 
 
-def _counted(counts: "pd.Series[int]", what: str) -> str:
-    least, most = counts.min(), counts.max()
+def counted(counts: Iterable[float], what: str) -> str:
+    """How many there are of something, or from how many to how many.
+
+    >>> counted([1], "case"), counted([1, 3], "seed")
+    ('1 case', '1 to 3 seeds')
+    """
+    least, most = (int(pick(counts)) for pick in (min, max))
     return f"{most if least == most else f'{least} to {most}'} {what}{'' if most == 1 else 's'}"
 
 
@@ -200,13 +213,15 @@ def print_differences(found: pd.DataFrame, console: Console) -> None:
     console.print(Text(evidence(found)))
 
 
-def print_comparison(folders: Sequence[Path], metrics: Sequence[str], rows: Rows, out: Path | None) -> None:
+def print_comparison(
+    folders: Sequence[Path], metrics: Sequence[str], rows: Rows, out: Path | None, evaluation: str = EVALUATION
+) -> None:
     """Print cautions and a table of differences for each metric, and write them as one table to the CSV file `out`.
 
     Raises:
         InputError: see `read_runs` and `compare_runs`, or there is nothing to compare.
     """
-    runs = read_runs(folders)
+    runs = read_runs(folders, evaluation)
     tables = [compare_runs(runs, metric, rows) for metric in metrics]
     if any(table.empty for table in tables):
         raise InputError(

@@ -135,7 +135,7 @@ def _tables(table: TableOfOne, bootstrap: Bootstrap) -> tuple[list[TableView], l
     """Those that are shown at once, and those behind a summary."""
     more: list[tuple[str, Sequence[TableView]]] = []
     if table.shape == "subsets":
-        found = subset_tables(table, "dice", bootstrap)
+        found = subset_tables(table, bootstrap)
         tables = found.pop(AVERAGE_COLUMN)
         more.append(("Dice of each region, by subset", [view for views in found.values() for view in views]))
     else:

@@ -98,17 +98,17 @@ def _key_names(table: TableOfOne) -> list[str]:
     return ["Missing rates", "Network"] if len(table.networks) > 1 else ["Missing rates"]
 
 
-def subset_tables(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> dict[str, list[TableView]]:
-    """By region: means, then differences to the first method; a row a subset (Table 3, transposed)."""
+def subset_tables(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> dict[str, list[TableView]]:
+    """Dice by region: means, then differences to the first method; a row a subset (Table 3, transposed)."""
     assert table.study is not None
     means = pd.concat(
-        [table_means(table, metric, bootstrap, each_subset=True), weighted_means(table, metric, bootstrap)]
+        [table_means(table, bootstrap=bootstrap, each_subset=True), weighted_means(table, bootstrap=bootstrap)]
     )
-    gains = table_differences(table, metric, bootstrap, each_subset=True)
+    gains = table_differences(table, bootstrap=bootstrap, each_subset=True)
     views: dict[str, list[TableView]] = {}
     for region in [AVERAGE_COLUMN, *table.study.averaged_regions]:
         named = "the average of the regions" if region == AVERAGE_COLUMN else region
-        caption = f"{title_of(table)}: {METRICS[metric].label} of {named}"
+        caption = f"{title_of(table)}: {METRICS['dice'].label} of {named}"
         views[region] = [_by_subset(table, means, region, caption, ("ours", "paper"), mean_cells)]
         if len(gains):
             caption += f", difference to {table.methods[0]}"

@@ -18,6 +18,9 @@ from passion.report.results import Run, subset_names
 from passion.report.tables import AVERAGE_COLUMN, AVERAGE_ROW, subset_table
 from passion.report.theme import FAINT, GRID, INK, LINK, MODALITY_COLOURS, PAPER, RUN_COLOURS, themed
 
+WHOLE = ""
+"""What the history calls a quantity that has no parts."""
+
 RUN_MARKERS = ("o", "D", "s", "^", "v", "P", "X")
 MODALITY_DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1.2, 1.2)))
 TEXT_SIZE = 10
@@ -144,23 +147,22 @@ def modality_curves(runs: Sequence[Run], quantity: str, label: str, level: float
     return figure
 
 
-def run_curves(runs: Sequence[Run], quantities: Mapping[str, str], part: str = "") -> Figure | None:
+def run_curves(runs: Sequence[Run], quantities: Mapping[str, str]) -> Figure | None:
     """A panel a quantity, a line a run; None where no run logged any.
 
     Args:
         runs: in the order of their colours.
-        quantities: names in the history and their labels, with units.
-        part: which part of each quantity, "" for the whole.
+        quantities: names in the history and their labels, with units; only those of the whole, without parts.
     """
-    logged = [name for name in quantities if any(part in run.curve(name) for run in runs)]
+    logged = [name for name in quantities if any(WHOLE in run.curve(name) for run in runs)]
     if not logged:
         return None
     figure, flat = curve_panels(len(logged), sharex=True)
     for axes, name in zip(flat, logged, strict=True):
         for index, run in enumerate(runs):
             curve = run.curve(name)
-            if part in curve:
-                axes.plot(curve.index, curve[part], color=cycled(RUN_COLOURS, index), linewidth=1.6)
+            if WHOLE in curve:
+                axes.plot(curve.index, curve[WHOLE], color=cycled(RUN_COLOURS, index), linewidth=1.6)
         axes.set_title(quantities[name], fontsize=TEXT_SIZE + 1, color=INK, loc="left")
     legend(figure, _run_handles(runs, marked=False))
     return figure

@@ -1,6 +1,5 @@
 """The folder of a grid of runs, read back: which cell has which place in which table, how far it is, what it scored."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,16 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from passion.data.study import Study
+from passion.data.study import CONFIGURATION, Study
 from passion.errors import InputError
 from passion.experiments.grid import Shape
 from passion.experiments.states import EVALUATION, State, run_folder, state_of, why_broken
 from passion.parallel import track
-from passion.report.results import Run, read_run
+from passion.report.results import Run, read_json, read_run
 from passion.report.statistics import with_average_region
 from passion.report.tables import AVERAGE_COLUMN
-
-WORDS = ("dataset", "setting", "network", "method")
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,7 @@ class TableOfOne:
     Args:
         name: of the table.
         shape: see `passion.experiments.grid.Grid`.
+        dataset: name of the study.
         study: None where no cell is finished.
         places: in the order of the table.
         runs: of the finished cells, by the cells' names.
@@ -151,7 +149,7 @@ class Experiment:
 
 def is_experiment(folder: Path) -> bool:
     """Whether `passion experiment` wrote this folder, and not `passion train`."""
-    return (folder / "cells").is_dir() and not (folder / "config.yaml").exists()
+    return (folder / "cells").is_dir() and not (folder / CONFIGURATION).exists()
 
 
 def read_experiment(folder: Path) -> Experiment:
@@ -181,11 +179,8 @@ def read_experiment(folder: Path) -> Experiment:
 
 
 def _content(path: Path, again: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); {again}") from error
-    if not isinstance(content, dict) or not {"shape", "places"} <= content.keys():
+    content = read_json(path, again)
+    if not {"shape", "places"} <= content.keys():
         raise InputError(f"{path}: does not describe a table; {again}, or take the file away")
     return content
 

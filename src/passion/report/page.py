@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from passion.experiments.states import EVALUATION
 from passion.files import write_text
 from passion.report.comparison import cautions, read_runs
 from passion.report.results import Run
@@ -56,7 +57,7 @@ class FigureView:
     height: int
 
 
-def write_report(runs: Sequence[Path], out: Path, notes: Sequence[str] = (), *, evaluation: str = "test-last") -> None:
+def write_report(runs: Sequence[Path], out: Path, notes: Sequence[str] = (), *, evaluation: str = EVALUATION) -> None:
     """Compare `runs` on one HTML page at `out`, written whole or not at all.
 
     Args:

@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from passion import reading
-from passion.data.study import Study, read_run_study
+from passion.data.study import CONFIGURATION, Study, read_run_study
 from passion.errors import InputError
+from passion.experiments.states import EVALUATION
 
 SCORES = ("dice", "hd95_pooled", "hd95", "hd95_reference")
 """Columns of `scores.csv` that every evaluation has: Dice in [0, 1], distances in mm."""
@@ -96,7 +97,7 @@ def subset_names(study: Study) -> list[str]:
     return ["+".join(names) for size in sizes for names in combinations(study.modalities, size)]
 
 
-def read_run(folder: Path, evaluation: str = "test-last") -> Run:
+def read_run(folder: Path, evaluation: str = EVALUATION) -> Run:
     """Read the run in `folder` and its evaluation `evaluation/{evaluation}` ({split}-{checkpoint}).
 
     Raises:
@@ -106,13 +107,13 @@ def read_run(folder: Path, evaluation: str = "test-last") -> Run:
     train = "give a folder that `passion train` has written"
     again = f"run `passion evaluate {folder}` again"
     scored = folder / "evaluation" / evaluation
-    if not (folder / "config.yaml").is_file():
+    if not (folder / CONFIGURATION).is_file():
         raise InputError(f"{folder}: not a run folder, config.yaml is missing; {train}")
     study = read_run_study(folder)
     return Run(
         name=folder.resolve().name,
         study=study,
-        config=_config(folder / "config.yaml", train),
+        config=_config(folder / CONFIGURATION, train),
         versions=read_json(folder / "versions.json", train),
         presence=_presence(folder / "presence.csv", study, train),
         history=_table(folder / "history.csv", ("quantity", "part"), ("epoch", "value"), train),

@@ -3,12 +3,13 @@
 import io
 import socket
 import sys
-from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from passion.errors import say
 
 LOOPBACK = "127.0.0.1"
 
@@ -42,7 +43,7 @@ def server(folder: Path) -> ThreadingHTTPServer:
     return _Server((LOOPBACK, 0), partial(_Handler, directory=str(folder)))
 
 
-def serve(folder: Path, say: Callable[[str], None]) -> None:
+def serve(folder: Path) -> None:
     """Serve `folder` until interrupted."""
     with server(folder) as running:
         say(f"http://{LOOPBACK}:{running.server_address[1]}/ shows the page; Ctrl-C ends it")

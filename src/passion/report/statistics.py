@@ -90,14 +90,14 @@ def paired_differences(
     reference: str,
     by: Sequence[str] = (),
     metric: str = "dice",
-    frequencies: "pd.Series[float] | None" = None,
     bootstrap: Bootstrap = USUAL,
 ) -> pd.DataFrame:
     """How much every method (or run, or network) differs from one of them, in each cell, on the same masks.
 
     Only masks that both scored count: same cell, seed, case, subset and region. Their differences are averaged as in
     `cell_means`. The interval draws cases and seeds (`Crossed.interval`), p is of Wilcoxon's signed-rank test of the
-    cases' mean differences (`Crossed.signed_rank_p`), and p_holm is corrected for all rows of the result.
+    cases' mean differences (`Crossed.signed_rank_p`), and p_holm is corrected for all rows of the result. Cases are
+    taken to be independent, which slices of one subject are not.
 
     Args:
         scores: tidy scores, with `seed` or without.
@@ -105,7 +105,6 @@ def paired_differences(
         reference: the value that the others are compared with.
         by: columns that tell the cells apart, such as region.
         metric: a column of `scores`.
-        frequencies: weights of the subsets, see `cell_means`.
         bootstrap: see `cell_means`.
 
     Returns:
@@ -118,7 +117,7 @@ def paired_differences(
     there = list(scores[between].unique())
     if reference not in there:
         raise InputError(f"{reference!r} is no {between} of the scores; there are: {', '.join(map(str, there))}")
-    masks = _Masks.of(scores, metric, frequencies)
+    masks = _Masks.of(scores, metric)
     names = _numbered(scores, [between])
     rows = []
     for key, cell in _cells(scores, by):
@@ -155,7 +154,7 @@ class _Masks:
     weights: Floats
 
     @classmethod
-    def of(cls, scores: pd.DataFrame, metric: str, frequencies: "pd.Series[float] | None") -> "_Masks":
+    def of(cls, scores: pd.DataFrame, metric: str, frequencies: "pd.Series[float] | None" = None) -> "_Masks":
         seeded = scores if "seed" in scores else scores.assign(seed=0)
         items = _numbered(seeded, ["subset", "region"])
         subsets = seeded["subset"].to_numpy()[np.unique(items, return_index=True)[1]]

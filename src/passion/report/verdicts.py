@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from passion.report.bootstrap import USUAL, Bootstrap
-from passion.report.comparison import evidence
+from passion.report.comparison import counted, evidence
 from passion.report.effects import Record, overall_differences, overall_means, records, settings_compared
 from passion.report.experiment_views import HONEST_DISTANCE, difference_cells, mean_cells, title_of
 from passion.report.folder import TableOfOne
@@ -100,12 +100,8 @@ def _scope(table: TableOfOne, network: str, gain: Record) -> str:
     assert table.study is not None
     settings = settings_compared(table)
     where = f"missing rates {settings[0]}" if len(settings) == 1 else f"{len(settings)} settings of missing rates"
-    counts = f"{_counted(gain['n_cases'], 'case')}, {_counted(gain['n_seeds'], 'seed')}"
+    counts = f"{counted([gain['n_cases']], 'case')}, {counted([gain['n_seeds']], 'seed')}"
     return f"{network}, {where}, {counts}; mean of all subsets and of {', '.join(table.study.averaged_regions)}"
-
-
-def _counted(number: float, what: str) -> str:
-    return f"{number:.0f} {what}{'' if number == 1 else 's'}"
 
 
 def _relation(p: float) -> str:

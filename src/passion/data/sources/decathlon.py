@@ -17,7 +17,7 @@ from passion.data.sources.declaration import (
     require,
 )
 from passion.data.sources.description import DESCRIPTION, description_of, with_description
-from passion.data.sources.plan import EXTENSIONS, Piece, Plan, ending_of, with_ending
+from passion.data.sources.plan import EXTENSIONS, Piece, Plan, ending_of, stem_of, with_ending
 from passion.data.split import check_unique
 from passion.data.study import Case, Channel, Study
 from passion.errors import InputError
@@ -114,12 +114,12 @@ def _training_case(entry: object, root: Path, modalities: tuple[str, ...]) -> Ca
     if not isinstance(entry, dict) or not {"image", "label"} <= entry.keys():
         raise InputError(f"{root / DATASET}: 'training' has {entry!r:.80}, expected an 'image' and a 'label'")
     path = _file(entry["image"], root)
-    return Case(_name(path), _channels(path, modalities), _file(entry["label"], root))
+    return Case(stem_of(path), _channels(path, modalities), _file(entry["label"], root))
 
 
 def _test_case(entry: object, root: Path, modalities: tuple[str, ...]) -> Case:
     path = _file(entry, root)
-    return Case(_name(path), _channels(path, modalities))
+    return Case(stem_of(path), _channels(path, modalities))
 
 
 def _channels(path: Path, modalities: tuple[str, ...]) -> dict[str, Path | Channel]:
@@ -136,7 +136,7 @@ def _file(entry: object, root: Path) -> Path:
         )
     path = root / entry
     if not is_file(path):
-        first = path.with_name(f"{_name(path)}_0000{ending_of(path)}")
+        first = path.with_name(f"{stem_of(path)}_0000{ending_of(path)}")
         remedy = (
             f"{first.name} is there, as in nnU-Net 1; convert it with nnUNetv2_convert_old_nnUNet_dataset"
             if is_file(first)
@@ -144,7 +144,3 @@ def _file(entry: object, root: Path) -> Path:
         )
         raise InputError(f"{root / DATASET}: lists {entry!r}, and there is no such file; {remedy}")
     return path
-
-
-def _name(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")

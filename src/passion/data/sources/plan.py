@@ -48,6 +48,15 @@ def ending_of(image: Path | Channel) -> str:
     return ".nii" if isinstance(image, Path) and image.name.endswith(".nii") else ".nii.gz"
 
 
+def stem_of(path: Path) -> str:
+    """The name of a file without what `ending_of` tells.
+
+    >>> stem_of(Path("cases/a.b.nii.gz"))
+    'a.b'
+    """
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
 def pieces_of(case: Case, places: Mapping[str, Path], target: Path, codes: Codes | None) -> list[Piece]:
     """A file for each modality that is there, and one for the labels; each keeps its ending.
 
