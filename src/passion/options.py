@@ -1,11 +1,14 @@
 """From the words of a command line to the arguments of the command's function."""
 
+import re
+from argparse import Action
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 from passion.errors import InputError
 from passion.plugins import import_class
@@ -19,8 +22,43 @@ SWITCHES = ("--resume", "--json", "--complete", "--link", "--retry", "--skip-bro
 """Options that are given without a value."""
 
 
+WORDS = {
+    "int": "a whole number", "float": "a number", "bool": "true or false", "Path": "a path", "str": "a text",
+    "list[int]": "a list of whole numbers", "NoneType": "null",
+}  # fmt: skip
+"""What the parser calls types, for people."""
+
+LITERAL = r"(?:typing\.)?Literal\[(?P<choices>[^\]]*)\]"
+ONE_TYPE = re.compile(rf"{LITERAL}|<class '(?:\w+\.)*(?P<name>\w+)'>|(?P<list>list\[int\])")
+
+
+class Formatter(DefaultHelpFormatter):  # type: ignore[misc]
+    """Types as people call them, and nothing of choices that stand there already."""
+
+    def _expand_help(self, action: Action) -> str:
+        text = super()._expand_help(action).replace(" | null", "").replace(", default: null", "")
+        text = re.sub(r"type: (Optional\[)?Literal\[[^\]]*\]\]?(, )?", "", text)
+        text = re.sub(
+            r"type: (?:<class '(?:\w+\.)*(\w+)'>|(\w+))", lambda found: f"type: {found[1] or found[2]}".lower(), text
+        )
+        return re.sub(r"[.,]? \((, )?\)$", ".", text)
+
+
 class Parser(ArgumentParser):  # type: ignore[misc]
-    """A parser that says what is wrong in one line, knows `-o` as short for `--out`, and has flags without a value."""
+    """A parser that says what is wrong in one line, knows `-o` as short for `--out`, and has flags without a value.
+
+    Options are written out: the beginning of one would be taken for another that a run has in its place, such as `--t1`
+    for `--t1c`.
+
+    Args:
+        prog: what is called.
+        description: in one line.
+    """
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False, formatter_class=Formatter)
+        self.remedy = f"see `{prog} --help`"
+        self.guesses = True
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
         """See `argparse`."""
@@ -34,8 +72,37 @@ class Parser(ArgumentParser):  # type: ignore[misc]
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what the command line prints."""
-        reason = " ".join(message.split())
-        raise InputError(f"{reason}; see `{self.prog} --help`") from ex
+        raise InputError(f"{self._reason(' '.join(message.split()))}; {self.remedy}") from ex
+
+    def _reason(self, message: str) -> str:
+        """What is wrong, by the names of options."""
+        unfit = re.fullmatch(r'Parser key "([\w.]+)": (.*?)(?:\. Got value: | Given value: )(.*)', message)
+        if unfit:
+            return f"{self._shown(unfit[1])} {unfit[3]}: must be {_wanted(unfit[2])}"
+        missing = re.fullmatch(r"the following arguments are required: (.*)", message)
+        if missing:
+            return f"{', '.join(map(self._shown, missing[1].split(', ')))}: missing"
+        unknown = re.match(r"unrecognized arguments: (-[^\s=]*)", message, re.IGNORECASE)
+        close = get_close_matches(unknown[1], self._option_string_actions, 1) if unknown and self.guesses else []
+        return f"{message}; do you mean {close[0]}?" if close else message
+
+    def _shown(self, key: str) -> str:
+        """How a value is given: the option, or the name of what stands without one."""
+        named = (name for action in self._actions if action.dest == key for name in reversed(action.option_strings))
+        return next((name for name in named if not name.endswith("+")), key.upper())
+
+
+def _wanted(types: str) -> str:
+    """Types as the parser lists them, for people.
+
+    >>> _wanted("Expected a typing.Literal['val', 'test']"), _wanted("Subtypes: [<class 'int'>, list[int]] Errors: ...")
+    ('val or test', 'a whole number or a list of whole numbers')
+    """
+    words: list[str] = []
+    for found in ONE_TYPE.finditer(types.partition(" Errors: ")[0]):
+        choices = re.sub(r"['\"]", "", found["choices"]).split(", ") if found["choices"] else []
+        words += choices or [WORDS.get(found["name"] or found["list"], found["name"] or found["list"])]
+    return " or ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def parse(name: str, function: Callable[..., Any], words: Sequence[str]) -> dict[str, Any]:
@@ -80,6 +147,8 @@ def _parse_predict(parser: Parser, function: Callable[..., Any], words: list[str
     modalities = _modalities_of_run(words)
     parser.add_argument("runs", nargs="+", type=Path, help="folder of a run or model, or of several, averaged")
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={"runs", "images"})
+    parser.guesses = False
+    parser.remedy = f"the run has --{', --'.join(modalities)}; {parser.remedy}"
     for modality in modalities:
         parser.add_argument(f"--{modality}", type=Path, metavar="FILE", help="NIfTI file of this modality")
     arguments = dict(vars(parser.parse_args(words)))
