@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from passion.progress import (
 from passion.runs import checkpoint_path
 from passion.training.callbacks import AtomicCheckpoints, Checkpoint, History, ProgressBar
 from passion.training.module import TrainingModule
+from passion.training.settings import TrainingSettings
 from passion.warm_start import start_from
 
 TENSORBOARD = "tensorboard"
@@ -116,9 +117,12 @@ def assemble(configuration: Configuration) -> Experiment:
     ):  # fmt: skip
         if value is not None and value < least:
             raise InputError(f"--{option} {value}: must be at least {least}")
+    _accelerator(settings)
     prepared = PreparedStudy.open(data.prepared)
     split = read_split(data.split, prepared.cases, prepared.left_out)
     check_disjoint(split, data.split)
+    if settings.validate_every and not split["val"]:
+        raise InputError(f"{data.split}: has no case of part val; add some, or --training.validate_every 0")
     seen = [*split["train"], *(split["val"] if settings.validate_every else ())]
     prepared.check_sizes(seen)
     unlabelled = [name for name in seen if prepared.case(name).target_box is None]
@@ -184,7 +188,7 @@ def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> Non
         remove(out / TENSORBOARD)
     trainer = Trainer(
         default_root_dir=out,
-        accelerator=settings.accelerator,
+        accelerator=_accelerator(settings),
         devices=settings.devices,
         strategy=_strategy(settings.devices),
         precision=settings.precision,
@@ -222,6 +226,22 @@ def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> Non
         raise
 
 
+def _accelerator(settings: TrainingSettings) -> Literal["cpu", "cuda"]:
+    """What is trained on, in Lightning's words.
+
+    Raises:
+        InputError: it is not available here.
+    """
+    gpus = torch.cuda.device_count()
+    if settings.accelerator == "cpu" or (settings.accelerator == "auto" and not gpus):
+        return "cpu"
+    if not gpus:
+        raise InputError("--training.accelerator gpu: is not available here; use auto or cpu")
+    if settings.devices > gpus:
+        raise InputError(f"--training.devices {settings.devices}: there are {gpus} GPUs here; use as many or fewer")
+    return "cuda"
+
+
 def _plugins() -> list[Any]:
     """Under SLURM Lightning would, asked to requeue, leave checkpoints of half epochs and go on from them."""
     requeue = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
@@ -240,10 +260,16 @@ def _strategy(devices: int) -> str | DDPStrategy:
     return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if devices > 1 else "auto"
 
 
+ELSEWHERE = {
+    "data.prepared", "data.split", "data.presence", "data.workers", "training.accelerator",
+}  # fmt: skip
+"""Options that may be others when a run goes on: of what lies there, content is compared."""
+
+
 def _check_unchanged(asked: Configuration, own: Configuration, out: Path) -> None:
     def compare(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         for name in {**given, **wanted}:
-            if wanted.get(name) != given.get(name):
+            if name not in ELSEWHERE and wanted.get(name) != given.get(name):
                 raise InputError(
                     f"--resume: {out} was trained with --{name} {given.get(name)}, not {wanted.get(name)}; leave the "
                     "option out, or start another run"
@@ -289,6 +315,8 @@ def _describe(experiment: Experiment, configuration: Configuration, out: Path) -
     if is_begun(out):
         _check_same(experiment, out)
         say_what_changed(out)
+        if configuration != Configuration.from_file(out / CONFIGURATION):
+            write_text(out / CONFIGURATION, configuration.to_yaml())
         return
     write_json(out / "versions.json", surroundings())
     _write_parts(experiment, out)

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -123,6 +123,23 @@ def real_place(path: Path) -> Path:
     if os.path.isdir(place) and place.samefile(os.curdir):
         raise InputError(f"{path}: is the folder that this command runs in; name a new one")
     return place if path.is_symlink() else path
+
+
+def check_apart(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
+    """Refuse to write over what is read, or over what else is written.
+
+    Args:
+        outputs: files or folders to write, by their options; None where one is not asked for.
+        inputs: files or folders to read, by their options.
+
+    Raises:
+        InputError: two of them are the same.
+    """
+    outputs, inputs = ({name: path for name, path in given.items() if path} for given in (outputs, inputs))
+    for name, path in outputs.items():
+        for other, taken in {**inputs, **outputs}.items():
+            if name != other and os.path.realpath(path) == os.path.realpath(taken):
+                raise InputError(f"{name} {path}: is {other} too; choose another name")
 
 
 def _ending(path: Path) -> str:

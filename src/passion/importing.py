@@ -53,6 +53,7 @@ def import_weights(name: str, checkpoint: Path, out: Path, study: str) -> Study:
     """
     if out.exists():
         raise InputError(f"--out {out}: exists; choose another folder")
+    published.check_name(name)
     state_dict, epoch = read_published(checkpoint)
     try:
         options, state = published.translate(name, state_dict)

@@ -164,9 +164,10 @@ def parse_rates(text: str, modalities: Sequence[str]) -> NDArray[np.float64]:
             raise InputError(f"--rates: {part!r} is not of the form MODALITY=RATE") from error
         if not 0 <= rates[name] < 1:
             raise InputError(f"--rates: {name}={number} is outside [0, 1); a modality must be in some case")
-    if set(rates) != set(modalities):
-        odd = sorted(set(rates) ^ set(modalities))
-        raise InputError(f"--rates: give one rate for each of {', '.join(modalities)}; {odd[0]!r} does not fit")
+    odd = [f"{name!r} is none of them" for name in rates if name not in modalities]
+    odd += [f"there is none for {name}" for name in modalities if name not in rates]
+    if odd:
+        raise InputError(f"--rates: give one rate for each of {', '.join(modalities)}; {odd[0]}")
     return np.array([rates[modality] for modality in modalities])
 
 

@@ -54,6 +54,8 @@ def read_yaml(path: Path, remedy: str = "repair the file") -> Any:
 def _parsed(path: Path, parse: Callable[[str], Any], what: str, remedy: str) -> Any:
     try:
         return parse(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read as {what} ({_reason(error)}); {remedy}") from error
     except (RecursionError, AttributeError, KeyError, TypeError) as error:

@@ -48,7 +48,8 @@ def _reason(error: Exception) -> str:
     """In short, and without PyTorch's advice to load it all the same."""
     called = re.search(r"GLOBAL (\S+)", str(error))
     if called:
-        return f"it would execute {called[1]}"
+        is_name = all(part.isidentifier() for part in called[1].split("."))
+        return f"it would execute {called[1]}" if is_name else "it is no file of PyTorch's"
     return str(error).splitlines()[0][:200] if isinstance(error, InputError) else type(error).__name__
 
 

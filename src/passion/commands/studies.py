@@ -107,10 +107,12 @@ def split(
         read_list,
         write_split,
     )
+    from passion.files import check_apart
 
+    lists = dict(zip(PARTS, (train, val, test), strict=True))
+    check_apart({"--out": out}, {"RAW": raw, **{f"--{part}": path for part, path in lists.items()}})
     _, cases = read_study(raw, layout)
     labelled = [case.name for case in cases if case.target is not None]
-    lists = dict(zip(PARTS, (train, val, test), strict=True))
     given = {part: path for part, path in lists.items() if path is not None}
     if given and len(given) < len(PARTS):
         forgotten = next(part for part in PARTS if part not in given)
@@ -147,9 +149,11 @@ def draw_missing(raw: Path, *, split: Path, rates: str, out: Path, layout: str |
     """
     from passion.data.sources import read_study
     from passion.data.split import read_split
+    from passion.files import check_apart
     from passion.missingness import draw_presence, parse_rates, presence_of
     from passion.overview import print_rates
 
+    check_apart({"--out": out}, {"RAW": raw, "--split": split})
     study, cases = read_study(raw, layout)
     asked = parse_rates(rates, study.modalities)
     names = read_split(split, [case.name for case in cases])["train"]

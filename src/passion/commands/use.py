@@ -49,6 +49,7 @@ def predict(
         probabilities: NIfTI file for the probabilities of the classes, which lie along the fourth axis; with --cases
             the folder for such files.
     """
+    from passion.files import check_apart
     from passion.inference import InferenceSettings
     from passion.prediction import Predictor, predict_files
 
@@ -56,6 +57,8 @@ def predict(
         raise InputError("predict: give at least one modality, such as --t1c FILE, or many cases with --cases FOLDER")
     if cases is not None and images:
         raise InputError(f"--{next(iter(images))}: goes without --cases {cases}; leave one of them out")
+    taken = {"--cases": cases, **{f"--{modality}": path for modality, path in images.items()}}
+    check_apart({"--out": out, "--probabilities": probabilities}, taken)
     predictor = Predictor.load(runs, checkpoint, device, InferenceSettings(blend, mirror), resample)
     if cases is None:
         found = predict_files(predictor, images, out, probabilities)

@@ -198,6 +198,8 @@ def _fingerprints(folder: Path, study: Study, workers: int) -> dict[str, Mapping
         return {}
     if folder.is_dir() and not any(folder.iterdir()):
         return {}
+    if not (folder / "study.json").exists():
+        raise InputError(f"{folder}: holds something else than a prepared study; name a new folder")
     prepared = PreparedStudy.open(folder)
     _check_same_study(prepared, study)
     sources = attempt_each(partial(_source_if_whole, prepared), prepared.cases, workers, "Looking at what is there")

@@ -200,6 +200,10 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         mark = max(",;\t", key=header.count)
         table = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False).fillna("")
         table.columns = table.columns.str.strip()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not written in UTF-8; save it as CSV UTF-8") from error
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as CSV ({reason}); repair the file") from error

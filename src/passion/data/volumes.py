@@ -119,8 +119,8 @@ def read_labels(path: Path, study: Study) -> tuple[Volume, NDArray[np.uint8]]:
         wrong = unknown[0]
         codes = ", ".join(str(code) for code in study.codes)
         raise InputError(
-            f"{path}: label {wrong:.9g} is not one of {study.name}'s ({codes}); recode the file, or "
-            "convert the study to a manifest and add the label there"
+            f"{path}: label {wrong:.9g} is not one of {study.name}'s ({codes}); recode the file, or add the label to "
+            "the classes of the study's manifest (convert makes one of other layouts)"
         )
     return volume, labels
 

@@ -41,10 +41,19 @@ def load(name: str, state_dict: State) -> Segmenter:
     return network
 
 
-def translate(name: str, state_dict: State) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Arguments of our network's class, and the parameters by our names; see `load`, which says what it raises."""
+def check_name(name: str) -> None:
+    """Refuse what is no published network's name.
+
+    Raises:
+        InputError: see above.
+    """
     if name not in _LOADERS:
         raise InputError(f"no published network is called {name!r}; there are: {', '.join(_LOADERS)}")
+
+
+def translate(name: str, state_dict: State) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Arguments of our network's class, and the parameters by our names; see `load`, which says what it raises."""
+    check_name(name)
     published = {key.removeprefix("module."): value for key, value in state_dict.items()}
     names = modalities_of(published)
     if not names:

@@ -53,7 +53,9 @@ def _named_apart(runs: Sequence[Run], folders: Sequence[Path]) -> list[Run]:
         names = ["/".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
             return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
-    raise InputError(f"{folders[0]} and others are given twice; give each run once")
+    places = [Path(folder).resolve() for folder in folders]
+    twice = next(folder for folder, place in zip(folders, places, strict=True) if places.count(place) > 1)
+    raise InputError(f"{twice}: is given twice; give each run once")
 
 
 def _check_one_study(runs: Sequence[Run], folders: Sequence[Path]) -> None:

@@ -24,7 +24,7 @@ class TrainingSettings:
         validate_every: epochs between validations over all subsets; 0: never.
         preference_every: steps between measurements of relative preference where the objective does not measure
             it itself; 0: never.
-        accelerator: Lightning's: auto, cpu, gpu, ...
+        accelerator: cpu, gpu, or auto: a GPU where there is one that runs CUDA or ROCm.
         devices: how many processes or devices.
     """
 
@@ -40,5 +40,5 @@ class TrainingSettings:
     seed: int = 0
     validate_every: int = 10
     preference_every: int = 10
-    accelerator: str = "auto"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int = 1

@@ -1,0 +1,87 @@
+"""Mistakes that cost a file or an hour, and what is said of them."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from command_line import RATES, passion, refused, training_words
+
+CASE = "BraTS20_Training_001"
+
+
+@pytest.fixture
+def here(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the study's small files; the folder of each test."""
+    for name in ("split.csv", "presence.csv"):
+        shutil.copy(study / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_what_is_read_is_not_written_over(here: Path, trained: Path, raw: Path, capsys) -> None:
+    image = shutil.copy(raw / CASE / f"{CASE}_t2.nii.gz", here / "t2.nii.gz")
+    for words, says in (
+        (("predict", trained, "--t2", image, "-o", "t2.nii.gz"), "--out t2.nii.gz: is --t2 too"),
+        (("predict", trained, "--t2", image, "-o", "a.nii.gz", "--probabilities", "./a.nii.gz"), "a.nii.gz: is --prob"),
+        (("predict", trained, "--cases", raw, "-o", raw), "is --cases too"),
+        (("split", "split.csv", "-o", "split.csv"), "--out split.csv: is RAW too"),
+        (("draw-missing", raw, "--split", "split.csv", "--rates", RATES, "-o", "split.csv"), "is --split too"),
+        (("prepare", raw, raw), f"{raw}: holds something else than a prepared study; name a new folder"),
+    ):  # fmt: skip
+        before = {path: path.read_bytes() for path in (image, here / "split.csv")}
+        assert says in refused(capsys, *words)
+        assert {path: path.read_bytes() for path in before} == before
+    assert {path.name for path in here.iterdir()} == {"split.csv", "presence.csv", "t2.nii.gz"}
+
+
+def test_a_training_that_cannot_begin_leaves_no_folder(here: Path, study: Path, capsys) -> None:
+    without_val = pd.read_csv("split.csv").replace({"part": {"val": "test"}})
+    without_val.to_csv("other.csv", index=False)
+    for more, says in (
+        (("--training.accelerator", "gpu"), "--training.accelerator gpu: is not available here; use auto or cpu"),
+        (("--training.accelerator", "tpu"), "--training.accelerator tpu: must be auto, cpu or gpu"),
+        (("--data.split", "other.csv"), "other.csv: has no case of part val; add some, or --training.validate_every 0"),
+        (("--data.split", "none.csv"), "none.csv: no such file"),
+        (("--config", "none.yaml"), "none.yaml: no such file"),
+    ):
+        words = training_words(study, here / "run")
+        if more[0] == "--training.accelerator":
+            words = [word for word in words if word not in ("--training.accelerator", "cpu")]
+        assert says in refused(capsys, *words, *more)
+    assert not (here / "run").exists()
+
+
+def test_other_mistakes_are_said_plainly(here: Path, study: Path, trained: Path, raw: Path, capsys) -> None:
+    (here / "latin.csv").write_bytes("case,part\nMüller,train\n".encode("latin-1"))
+    rates = ("draw-missing", raw, "--split", "split.csv", "-o", "out.csv", "--rates")
+    for words, says in (
+        ((*rates, "t1=0.1,t1c=0.1,flair=0.1"), "one rate for each of t1, t1c, flair, t2; there is none for t2"),
+        ((*rates, RATES + ",t3=0.1"), "'t3' is none of them"),
+        (("draw-missing", raw, "--split", "latin.csv", "-o", "o.csv", "--rates", RATES), "is not written in UTF-8"),
+        (("import-weights", "unet", "split.csv", "-o", "out"), "no published network is called 'unet'"),
+        (("import-weights", "rfnet", "split.csv", "-o", "out"), "(it is no file of PyTorch's)"),
+        (("compare", trained, trained), f"{trained}: is given twice"),
+    ):  # fmt: skip
+        assert says in refused(capsys, *words)
+    scale = {"brats": {"split": [6, 0, 1], "data": {}, "training": {"epochs": 1}, "networks": {}}}
+    (here / "scale.yaml").write_text(yaml.safe_dump(scale))
+    (here / "grid").mkdir()
+    (here / "grid/studies").mkdir()
+    assert "grid: none of its cells is begun; repeat its" in refused(capsys, "report", "grid", "-o", "page")
+
+
+def test_a_run_goes_on_where_its_files_lie_now(here: Path, study: Path, trained: Path, capsys) -> None:
+    run = shutil.copytree(trained, here / "run")
+    shutil.copytree(study / "prepared", here / "moved")
+    words = ("train", "--out", run, "--resume", "--data.prepared", "moved", "--data.split", "split.csv")
+    (run / "checkpoints/last.ckpt").unlink()
+    passion(*words, "--data.presence", "presence.csv", "--data.workers", 1)
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    assert settings["data"]["prepared"] == "moved"
+    table = pd.read_csv("split.csv")
+    table = table.replace({"part": {"val": "test", "test": "val"}})
+    table.to_csv("split.csv", index=False)
+    (run / "checkpoints/last.ckpt").unlink()
+    assert "is what the run was begun with" in refused(capsys, *words)
