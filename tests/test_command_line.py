@@ -143,8 +143,8 @@ def test_a_run_is_compared_with_another(trained: Path, tmp_path: Path, capsys) -
     better.to_csv(other / "evaluation/test-last/scores.csv", index=False)
     passion("compare", trained, other, "-o", tmp_path / "differences.csv")
     text = capsys.readouterr().out
-    assert "DSC [%]: difference to run" in text
-    assert "HD [mm]: difference to run" in text
+    assert "Dice [%]: difference to run" in text
+    assert "HD95 pooled [mm]: difference to run" in text
     written = pd.read_csv(tmp_path / "differences.csv").set_index(["metric", "region"])
     expected = 100 * (better["dice"] - scores["dice"]).mean()
     assert written.loc[("dice", "Avg."), "difference"] == pytest.approx(expected)

@@ -69,7 +69,9 @@ def test_other_mistakes_are_said_plainly(here: Path, study: Path, trained: Path,
     (here / "scale.yaml").write_text(yaml.safe_dump(scale))
     (here / "grid").mkdir()
     (here / "grid/studies").mkdir()
-    assert "grid: none of its cells is begun; repeat its" in refused(capsys, "report", "grid", "-o", "page")
+    assert "grid: has no TABLE.json, so none of its cells is begun; repeat its" in refused(
+        capsys, "report", "grid", "-o", "page"
+    )
 
 
 def test_a_run_goes_on_where_its_files_lie_now(here: Path, study: Path, trained: Path, capsys) -> None:

@@ -27,9 +27,9 @@ def run(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_subjects_and_slices_are_scored(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for by, unit in (("subject", "mm"), ("slice", "pixels")):
+    for by, unit in (("subject", "[mm]"), ("slice", "[pixels]")):
         passion("evaluate", run, "--device", "cpu", "--by", by)
-        assert f"HD95 in {unit}, pooled" in " ".join(capsys.readouterr().out.split())
+        assert f"HD95 pooled {unit}" in " ".join(capsys.readouterr().out.split())
     subjects = pd.read_csv(run / "evaluation/test-last/scores.csv")
     slices = pd.read_csv(run / "evaluation/test-last-by-slice/scores.csv")
     assert len(slices) == 40 * len(subjects)

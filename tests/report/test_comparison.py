@@ -122,7 +122,7 @@ def test_differences_are_printed_with_their_intervals(grid: list[Path]) -> None:
     text = out.file.getvalue()
     row = found[found["region"] == "ET"].iloc[0]
     assert f"{row['difference']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]" in text
-    assert "DSC [%]: difference to baseline-0 (2 seeds)" in text
+    assert "Dice [%]: difference to baseline-0 (2 seeds)" in text
 
 
 def test_the_numbers_are_written_as_one_table(grid: list[Path], tmp_path: Path, capsys) -> None:
@@ -130,7 +130,7 @@ def test_the_numbers_are_written_as_one_table(grid: list[Path], tmp_path: Path, 
     written = pd.read_csv(tmp_path / "out.csv")
     assert written["metric"].tolist() == ["dice"] * 4 + ["lesion_dice"] * 4
     assert {"reference", "run", "region", "difference", "low", "high", "p", "p_holm"} <= set(written)
-    assert "Lesion DSC [%]" in capsys.readouterr().out
+    assert "Lesion Dice [%]" in capsys.readouterr().out
 
 
 def test_what_cannot_be_compared_is_refused(grid: list[Path], tmp_path: Path) -> None:

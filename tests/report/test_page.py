@@ -79,7 +79,7 @@ def test_the_best_averages_are_bold(text: str, runs: list[Path]) -> None:
     table = comparison_table([read_run(folder) for folder in runs], ("dice", "hd95_pooled"))
     overview = text[text.index('id="overview"') : text.index("<details>")]
     bold = re.findall(r"<b>([\d.]+)</b>", overview)
-    expected = [table[c].max() if c[0] == "DSC [%]" else table[c].min() for c in table.columns]
+    expected = [table[c].max() if c[0] == "Dice [%]" else table[c].min() for c in table.columns]
     assert sorted(bold) == sorted(f"{value:.2f}" for value in expected)
 
 

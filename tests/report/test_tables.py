@@ -74,7 +74,7 @@ def test_the_comparison_has_the_averages_of_each_run(runs: list[Path]) -> None:
     table = comparison_table([read_run(folder) for folder in runs])
     assert list(table.index) == ["baseline", "passion"]
     assert list(table.columns.unique(0)) == [metric.label for metric in METRICS.values()]
-    columns = {"DSC [%]": ("dice", 100.0), "HD [mm], empty = 1 mm": ("hd95_reference", 1.0)}
+    columns = {"Dice [%]": ("dice", 100.0), "HD95 as published [mm]": ("hd95_reference", 1.0)}
     for folder in runs:
         for label, (metric, scale) in columns.items():
             for region, value in by_hand(folder, metric, scale)[1].items():

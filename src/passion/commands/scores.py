@@ -11,7 +11,7 @@ By = Literal["subject", "slice"]
 Precision = Literal["trained", "fp32", "bf16"]
 Part = Literal["val", "test"]
 Rows = Literal["region", "subset"]
-Metric = Literal["paper", "dice", "hd95_pooled", "hd95", "hd95_reference", "surface_dice", "lesion_dice"]
+Metric = Literal["main", "dice", "hd95_pooled", "hd95", "hd95_reference", "surface_dice", "lesion_dice"]
 
 
 def evaluate(
@@ -44,17 +44,16 @@ def evaluate(
     from passion.evaluation.run import evaluate_run
     from passion.report.results import read_training_presence
     from passion.report.statistics import subset_frequencies
-    from passion.report.tables import print_table, subset_table
+    from passion.report.tables import METRICS, print_table, subset_table
 
     scores, study, folder = evaluate_run(
         run, checkpoint, part, prepared, device, by, split, precision, tolerance, skip_broken
     )
     presence = read_training_presence(run, study)
     frequencies = None if presence is None else subset_frequencies(presence, study)
-    for metric, title in (
-        ("dice", "Dice in %"),
-        ("hd95_pooled", f"HD95 in {'mm' if by == 'subject' else 'pixels'}, pooled as in the paper, honest where empty"),
-    ):
+    for metric in ("dice", "hd95_pooled"):
+        label = METRICS[metric].label
+        title = label if by == "subject" else label.replace("[mm]", "[pixels]")
         print_table(subset_table(scores, study, metric, frequencies), f"{run.name}: {title}", study)
     if frequencies is not None:
         say("Weighted: each subset by the share of training cases that have exactly its modalities")
@@ -64,7 +63,7 @@ def evaluate(
 def compare(
     runs: Sequence[Path],
     *,
-    metric: Metric = "paper",
+    metric: Metric = "main",
     rows: Rows = "region",
     evaluation: str = "test-last",
     out: Path | None = None,
@@ -73,14 +72,14 @@ def compare(
 
     Args:
         runs: folders of evaluated runs; those that differ in nothing but their seed are taken together.
-        metric: column of scores.csv, or paper: dice and hd95_pooled.
+        metric: column of scores.csv, or main: dice and hd95_pooled.
         rows: region, over all subsets, or subset, over the averaged regions.
         evaluation: which one of each run, named by its folder in RUN/evaluation: PART-CHECKPOINT.
         out: CSV file for the numbers.
     """
     from passion.report.comparison import print_comparison
 
-    print_comparison(runs, ["dice", "hd95_pooled"] if metric == "paper" else [metric], rows, out, evaluation)
+    print_comparison(runs, ["dice", "hd95_pooled"] if metric == "main" else [metric], rows, out, evaluation)
     if out:
         say(f"{out}: the numbers")
 

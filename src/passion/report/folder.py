@@ -149,7 +149,7 @@ class Experiment:
 
 def is_experiment(folder: Path) -> bool:
     """Whether `passion experiment` wrote this folder, and not `passion train`."""
-    return (folder / "studies").is_dir() and not (folder / CONFIGURATION).exists()
+    return any((folder / name).is_dir() for name in ("studies", "cells")) and not (folder / CONFIGURATION).exists()
 
 
 def read_experiment(folder: Path) -> Experiment:
@@ -161,7 +161,7 @@ def read_experiment(folder: Path) -> Experiment:
     again = "repeat its `passion experiment` command, which does nothing twice"
     described = {path.stem: _content(path, again) for path in sorted(folder.glob("*.json"))}
     if not described:
-        raise InputError(f"{folder}: none of its cells is begun; {again}, without --dry-run")
+        raise InputError(f"{folder}: has no TABLE.json, so none of its cells is begun; {again}, without --dry-run")
     places = {name: _places(folder, name, content, again) for name, content in described.items()}
     done = {place.cell for of in places.values() for place in of if place.state is State.DONE}
     if not done:

@@ -38,36 +38,36 @@ class Metric:
 
 
 METRICS = {
-    "dice": Metric("DSC [%]", 100.0, True, "Dice of whole cases; 100 where both masks are empty."),
+    "dice": Metric("Dice [%]", 100.0, True, "Dice of whole cases; 100 where both masks are empty."),
     "hd95_pooled": Metric(
-        "HD [mm]",
+        "HD95 pooled [mm]",
         1.0,
         False,
-        "The paper's HD: the 95th percentile of the surface distances of both directions together; "
-        "the diagonal of the image where exactly one mask is empty, 0 where both are.",
+        "The 95th percentile of the surface distances of both directions together; the diagonal of the image where "
+        "exactly one mask is empty, 0 where both are.",
     ),
     "hd95": Metric(
         "HD95 [mm]",
         1.0,
         False,
-        "The larger of the two directions' 95th percentiles; empty masks as in HD.",
+        "The larger of the two directions' 95th percentiles; empty masks as in HD95 pooled.",
     ),
     "hd95_reference": Metric(
-        "HD [mm], empty = 1 mm",
+        "HD95 as published [mm]",
         1.0,
         False,
-        "HD as the authors' code has it: 1 mm where exactly one mask is empty, which flatters empty "
-        "predictions. Only for a comparison with published numbers.",
+        "HD95 pooled, but 1 mm where exactly one mask is empty, as the authors' code has it (HD in the paper), which "
+        "flatters empty predictions. Only for a comparison with published numbers.",
     ),
     "surface_dice": Metric(
-        "Surface DSC [%]",
+        "Surface Dice [%]",
         100.0,
         True,
         "Share of the border voxels of prediction and reference that lie within the tolerance of the other's border; "
         "100 where both masks are empty, 0 where one is.",
     ),
     "lesion_dice": Metric(
-        "Lesion DSC [%]",
+        "Lesion Dice [%]",
         100.0,
         True,
         "Mean Dice of the reference's lesions, in which each predicted one that is not there counts as 0 (BraTS 2023); "
@@ -220,7 +220,7 @@ def print_table(table: pd.DataFrame, title: str, study: Study | None = None, con
         for group in table.columns.unique(0):
             print_table(table.loc[:, [group]].droplevel(0, axis=1), f"{title}: {group}", study, console)
         return
-    # Text, because rich would take the unit in "HD [mm]" for a style of its own and drop it.
+    # Text, because rich would take the unit in "HD95 [mm]" for a style of its own and drop it.
     shown = Table(title=Text(title, style="bold"), title_justify="left")
     if study is not None:
         shown.add_column(Text(" ".join(study.modalities)), no_wrap=True)
