@@ -57,7 +57,7 @@ def summary(table: TableOfOne) -> pd.DataFrame:
     both = means[[*KEYS, *MEANS]].merge(gains, on=KEYS, how="left")
     both.insert(0, "table", table.name)
     both.insert(1, "dataset", table.dataset)
-    return both.drop(columns="subset").infer_objects().round(3)
+    return both.drop(columns="subset").infer_objects().round(6)
 
 
 def single_modalities(table: TableOfOne) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def differences_by(column: str, table: TableOfOne, scores: pd.DataFrame) -> pd.D
     found = paired_differences(by_setting_and_subset(scores), "method", table.methods[0], [column])
     found = found.sort_values("method", key=lambda names: names.map(table.methods.index), kind="stable")
     found.insert(0, "dataset", table.dataset)
-    return found.sort_values(column, kind="stable").round(3)
+    return found.sort_values(column, kind="stable").round(6)
 
 
 def costs(experiment: Experiment) -> pd.DataFrame:

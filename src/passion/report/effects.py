@@ -207,7 +207,8 @@ def _to_first(numbers: "pd.Series[float]", table: TableOfOne) -> "pd.Series[floa
         return numbers
     first = numbers.xs(table.methods[0], level="method")
     rest = numbers.reset_index("method", drop=True)
-    return pd.Series(numbers.to_numpy() - first.reindex(rest.index).to_numpy(), index=numbers.index)
+    # Printed numbers have two decimals: what is left of their difference beyond those is rounding.
+    return pd.Series(numbers.to_numpy() - first.reindex(rest.index).to_numpy(), index=numbers.index).round(6)
 
 
 def _with_paper(found: pd.DataFrame, numbers: "pd.Series[float]") -> pd.DataFrame:

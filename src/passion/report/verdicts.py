@@ -76,13 +76,14 @@ def _verdict(
     other = best if best != first else ranked[1]
     gain = gains["dice"][other]
     paper = "" if np.isnan(gain["paper"]) else f"; in the paper {gain['paper']:+.1f}"
+    compared = counted([len(gains["dice"])], "comparison")
     title = title_of(table) + (f", {network}" if len(table.networks) > 1 else "")
     return Verdict(
         title=title,
         scope=_scope(table, network, gain),
         head=f"{best} has the highest Dice" if best != first else f"No method is above {first}; the next is {other}",
         number=format_difference(gain["difference"], gain["low"], gain["high"]),
-        rest=f"points against {first}, p {_relation(gain['p_holm'])}{paper}",
+        rest=f"points against {first}, p {_relation(gain['p_holm'])}, corrected for {compared}{paper}",
         sure=is_sure(gain),
         tag=_tag(gain),
         ranking=_ranking(f"All methods: {title}", first, ranked, means, gains, rests_on),
