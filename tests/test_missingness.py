@@ -7,8 +7,8 @@ import pytest
 
 from passion.errors import InputError
 from passion.missingness import (
+    Presence,
     draw_presence,
-    pattern_counts,
     pattern_probabilities,
     presence_of,
     read_presence,
@@ -30,12 +30,16 @@ def test_probabilities_have_the_marginals_and_maximum_entropy(rates: tuple[float
         assert np.abs(residual).max() < 1e-6
 
 
+def complete(cases: int, modalities: int) -> Presence:
+    names = tuple(f"m{number}" for number in range(modalities))
+    return presence_of({str(case): names for case in range(cases)}, names)
+
+
 @pytest.mark.parametrize("rates", RATES, ids=str)
 @pytest.mark.parametrize("cases", [17, 36, 219])
 def test_realised_rates_are_within_half_a_case(rates: tuple[float, ...], cases: int) -> None:
-    patterns, counts = pattern_counts(np.array(rates), cases)
-    assert counts.sum() == cases
-    assert np.abs(counts @ patterns - cases * (1 - np.array(rates))).max() <= 0.5 + 1e-6
+    drawn = draw_presence(complete(cases, len(rates)), np.array(rates), 0).matrix
+    assert np.abs(drawn.sum(0) - cases * (1 - np.array(rates))).max() <= 0.5 + 1e-6
 
 
 def test_draws_follow_the_seed_and_respect_what_lacks() -> None:
@@ -48,9 +52,40 @@ def test_draws_follow_the_seed_and_respect_what_lacks() -> None:
     assert not first.matrix[:3, 1].any()
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("asked", [(0.4, 0.5, 0.6), (0.2, 0.4, 0.2), (0.0, 0.1, 0.7), (0.9, 0.3, 0.0)], ids=str)
+def test_what_lacks_counts_towards_the_asked_rate(asked: tuple[float, ...], seed: int) -> None:
+    """And where more lacks than was asked for, nothing more is taken."""
+    own = complete(100, 3)
+    random = np.random.default_rng(seed)
+    own.matrix[random.permutation(100)[:30], 0] = False
+    own.matrix[random.permutation(100)[:12], 2] = False
+    own.matrix[~own.matrix.any(1), 1] = True
+    drawn = draw_presence(own, np.array(asked), seed).matrix
+    assert not (drawn & ~own.matrix).any()
+    assert drawn.any(1).all()
+    expected = np.maximum(100 * np.array(asked), (~own.matrix).sum(0))
+    assert np.abs((~drawn).sum(0) - expected).max() <= 0.5 + 1e-6
+    for modality in range(3):
+        if (~own.matrix).sum(0)[modality] >= 100 * asked[modality]:
+            assert (drawn[:, modality] == own.matrix[:, modality]).all()
+
+
+def test_with_nothing_else_asked_what_lacks_is_taken_at_random() -> None:
+    """Of 200 cases half lack b; a is to lack in 40 of them: as maximum entropy has it, from both halves alike."""
+    own = complete(200, 3)
+    own.matrix[:100, 1] = False
+    drawn = draw_presence(own, np.array([0.2, 0.5, 0.0]), 0).matrix
+    assert (~drawn[:100, 0]).sum() == (~drawn[100:, 0]).sum() == 20
+
+
 def test_impossible_rates_are_refused() -> None:
     with pytest.raises(InputError, match="under 1"):
-        pattern_counts(np.array([0.7, 0.8]), 20)
+        draw_presence(complete(20, 2), np.array([0.7, 0.8]), 0)
+    own = complete(20, 2)
+    own.matrix[:10, 1] = False
+    with pytest.raises(InputError, match="cannot be met within half a case by 20 cases"):
+        draw_presence(own, np.array([0.8, 0.5]), 0)
 
 
 def test_published_files_are_read(tmp_path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, brentq, milp
+from scipy.optimize import Bounds, LinearConstraint, brentq, milp, minimize
+from scipy.special import logsumexp, softmax
 
 from passion.data.split import check_unique, match_names, read_table
 from passion.errors import InputError
@@ -17,6 +18,9 @@ from passion.files import replacing
 
 PUBLISHED_MODALITIES = (("flair", "t1c", "t1", "t2"), ("bssfp", "lge", "t2"))
 """Orders of `mask` in the published CSV files, of BraTS2020 and of MyoPS2020."""
+
+LARGEST_LOG = 30.0
+"""Of the weight of a modality; patterns beyond that are as good as certain."""
 
 SLICE_MARK = "_slice_"
 """In the name of a row of one slice: CASE_slice_POSITION."""
@@ -206,65 +210,101 @@ def pattern_probabilities(rates: NDArray[np.float64]) -> tuple[NDArray[np.bool_]
     return patterns, weights / weights.sum()
 
 
-def pattern_counts(rates: NDArray[np.float64], cases: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Share the cases out over the patterns, as near to their probabilities as whole cases allow.
+@dataclass(frozen=True)
+class _Group:
+    """Cases that have the same modalities by themselves.
 
-    Every realised rate is within half a case of the asked one; among such counts, those with the smallest sum of
-    absolute differences to probability times N (an integer program).
-
-    Raises:
-        InputError: no such counts exist.
+    Args:
+        rows: (n,) which cases.
+        patterns: (., M) bool, what one of them can be left with.
+        probabilities: of the patterns.
     """
-    patterns, probabilities = pattern_probabilities(rates)
-    kinds = len(patterns)
-    expected = probabilities * cases
-    marginal = cases * (1 - rates)
-    one = np.eye(kinds)
-    none = np.zeros((kinds, kinds))
-    constraints = [
-        LinearConstraint(np.hstack([np.ones((1, kinds)), np.zeros((1, kinds))]), cases, cases),
-        LinearConstraint(
-            np.hstack([patterns.T.astype(float), np.zeros((len(rates), kinds))]), marginal - 0.5, marginal + 0.5
-        ),
-        LinearConstraint(np.hstack([one, -one]), ub=expected),
-        LinearConstraint(np.hstack([-one, -one]), ub=-expected),
-    ]
-    solution = milp(
-        c=np.concatenate([none[0], np.ones(kinds)]),
-        integrality=np.repeat([1, 0], kinds),
-        bounds=Bounds(lb=0),
-        constraints=constraints,
-    )
-    if solution.x is None:
-        raise InputError(f"--rates: cannot be met within half a case by {cases} cases; change a rate or add cases")
-    return patterns, np.rint(solution.x[:kinds]).astype(np.int64)
+
+    rows: NDArray[np.intp]
+    patterns: NDArray[np.bool_]
+    probabilities: NDArray[np.float64]
 
 
 def draw_presence(own: Presence, rates: NDArray[np.float64], seed: int) -> Presence:
-    """Draw C at the asked missing rates; what a case lacks by itself stays lacking.
+    """Draw C at the asked missing rates; what a case lacks by itself stays lacking and counts as missing.
+
+    Every realised rate is within half a case of the asked one, or, where more cases lack a modality by themselves,
+    what those are: nothing more is taken of it.
 
     Args:
         own: what the files hold, (N, M).
         rates: asked missing rates (M,).
         seed: of the draw.
 
-    Returns:
-        The drawn matrix and `own`, both true.
+    Raises:
+        InputError: the rates cannot be met.
+    """
+    kept = np.minimum(len(own.cases) * (1 - rates), own.matrix.sum(0))
+    groups = _groups(own, rates, kept)
+    random = np.random.default_rng(seed)
+    drawn = np.zeros_like(own.matrix)
+    for group, counts in zip(groups, _whole_cases(groups, kept), strict=True):
+        drawn[group.rows] = random.permutation(np.repeat(group.patterns, counts, axis=0))
+    return Presence(own.cases, own.modalities, drawn).check("the drawn presence matrix")
+
+
+def _groups(own: Presence, rates: NDArray[np.float64], kept: NDArray[np.float64]) -> list[_Group]:
+    """The maximum-entropy distribution over the patterns of each case, with `kept` cases that have each modality.
+
+    The probability of a pattern is in proportion to the product of a weight for each modality in it. The weights, the
+    same for all cases, minimise the convex dual: sum over cases of log(sum over patterns) - sum of kept log(weight).
+    """
+    if own.matrix.all():
+        return [_Group(np.arange(len(own.cases)), *pattern_probabilities(rates))]
+    held, members = np.unique(own.matrix, axis=0, return_inverse=True)
+    whole = kept >= own.matrix.sum(0)
+    every = np.array(list(product([False, True], repeat=len(rates)))[1:])
+    patterns = [every[~(every & ~have).any(1) & (every | ~(have & whole)).all(1)] for have in held]
+    sizes = np.bincount(members.ravel())
+
+    def shares(logs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        return [softmax(of @ logs) for of in patterns]
+
+    def dual(logs: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value = sum(size * logsumexp(of @ logs) for size, of in zip(sizes, patterns, strict=True)) - kept @ logs
+        expected = sum(size * (share @ of) for size, share, of in zip(sizes, shares(logs), patterns, strict=True))
+        return value, expected - kept
+
+    found = minimize(dual, np.zeros(len(rates)), jac=True, bounds=[(-LARGEST_LOG, LARGEST_LOG)] * len(rates))
+    return [
+        _Group(np.flatnonzero(members.ravel() == number), of, share)
+        for number, (of, share) in enumerate(zip(patterns, shares(found.x), strict=True))
+    ]
+
+
+def _whole_cases(groups: Sequence[_Group], kept: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+    """Share the cases of each group out over its patterns, as near to their probabilities as whole cases allow.
+
+    Of the counts that leave each modality within half a case of `kept`, those with the smallest sum of absolute
+    differences to probability times cases (an integer program).
 
     Raises:
-        InputError: the rates cannot be met, or a case would be left without a modality.
+        InputError: no such counts exist.
     """
-    patterns, counts = pattern_counts(rates, len(own.cases))
-    drawn = np.random.default_rng(seed).permutation(np.repeat(patterns, counts, axis=0))
-    for row in range(len(drawn)):
-        if not (drawn[row] & own.matrix[row]).any():
-            _swap_with_another(drawn, own.matrix, row, own.cases[row])
-    return Presence(own.cases, own.modalities, drawn & own.matrix).check("the drawn presence matrix")
-
-
-def _swap_with_another(drawn: NDArray[np.bool_], own: NDArray[np.bool_], row: int, case: str) -> None:
-    fits = (drawn & own[row]).any(1) & (own & drawn[row]).any(1)
-    if not fits.any():
-        raise InputError(f"case {case!r} would be left without a modality; lower a rate or leave the case out")
-    other = int(np.flatnonzero(fits)[0])
-    drawn[[row, other]] = drawn[[other, row]]
+    patterns = np.concatenate([group.patterns for group in groups]).astype(float)
+    expected = np.concatenate([len(group.rows) * group.probabilities for group in groups])
+    ends = np.cumsum([len(group.patterns) for group in groups])
+    sizes = np.array([len(group.rows) for group in groups])
+    belongs = np.repeat(np.eye(len(groups)), [len(group.patterns) for group in groups], axis=1)
+    one = np.eye(len(expected))
+    beside = np.zeros((len(kept) + len(groups), len(expected)))
+    solution = milp(
+        c=np.concatenate([beside[0], np.ones(len(expected))]),
+        integrality=np.repeat([1, 0], len(expected)),
+        bounds=Bounds(lb=0),
+        constraints=[
+            LinearConstraint(np.hstack([belongs, beside[: len(groups)]]), sizes, sizes),
+            LinearConstraint(np.hstack([patterns.T, beside[: len(kept)]]), kept - 0.5, kept + 0.5),
+            LinearConstraint(np.hstack([one, -one]), ub=expected),
+            LinearConstraint(np.hstack([-one, -one]), ub=-expected),
+        ],
+    )
+    if solution.x is None:
+        cases = sum(sizes)
+        raise InputError(f"--rates: cannot be met within half a case by {cases} cases; change a rate or add cases")
+    return np.split(np.rint(solution.x[: len(expected)]).astype(np.int64), ends[:-1])

@@ -164,6 +164,11 @@ def draw_missing(raw: Path, *, split: Path, rates: str, out: Path, layout: str |
     drawn = draw_presence(own, asked, seed)
     drawn.write(out)
     print_rates(asked.tolist(), drawn, out)
+    for (modality, lacking), rate in zip(own.missing_rates.items(), asked.tolist(), strict=True):
+        if lacking > rate:
+            note(
+                f"{modality}: asked for {rate:.3f}, {lacking:.3f} of the cases lack it by themselves; no more is taken"
+            )
 
 
 def prepare(
