@@ -79,6 +79,7 @@ def split(
     seed: int = 0,
     sizes: str | None = None,
     folds: int | None = None,
+    patient: str | None = None,
     train: Path | None = None,
     val: Path | None = None,
     test: Path | None = None,
@@ -92,6 +93,8 @@ def split(
         seed: of the draw.
         sizes: how many for train, val and test, such as 20,0,5.
         folds: of a cross-validation, in which every case is for testing once.
+        patient: regular expression for the part of a case's name that tells whose it is, such as "^[^_]+", where some
+            patients were scanned several times; all scans of one then go into one part.
         train: text file with a case name a line; given together with val and test, nothing is drawn.
         val: as train.
         test: as train.
@@ -101,9 +104,11 @@ def split(
         PARTS,
         Split,
         check_disjoint,
+        check_patients,
         draw_folds,
         draw_split,
         parse_sizes,
+        patients_of,
         read_list,
         write_split,
     )
@@ -119,15 +124,18 @@ def split(
         raise InputError(f"--{forgotten}: give all three lists, or none to draw a split")
     if folds is not None and (given or sizes):
         raise InputError(f"--folds {folds}: every part follows from it; leave out --sizes, --train, --val and --test")
+    whose = patients_of(labelled, patient) if patient else None
     if given:
         divided = {part: read_list(path, labelled) for part, path in given.items()}
         check_disjoint(divided, "the given lists")
+        if whose:
+            check_patients(divided, whose, "the given lists")
         splits: dict[Path, Split] = {out: divided}
     elif folds is not None:
-        drawn = draw_folds(labelled, seed, folds)
+        drawn = draw_folds(labelled, seed, folds, whose)
         splits = {out.with_name(f"{out.stem}-{fold}{out.suffix}"): one for fold, one in enumerate(drawn, start=1)}
     else:
-        splits = {out: draw_split(labelled, seed, parse_sizes(sizes) if sizes else None)}
+        splits = {out: draw_split(labelled, seed, parse_sizes(sizes) if sizes else None, whose)}
     for path, one in splits.items():
         write_split(path, one)
         say(f"{path}: " + ", ".join(f"{len(one[part])} {part}" for part in PARTS))

@@ -1,6 +1,8 @@
 """Which cases are for training, validation and testing."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -48,16 +50,53 @@ def brats_sizes(cases: int) -> dict[str, int]:
     return {"train": cases - sum(held_out.values()), **held_out}
 
 
-def draw_split(cases: Sequence[str], seed: int, sizes: Mapping[str, int] | None = None) -> Split:
+def patients_of(cases: Sequence[str], pattern: str) -> dict[str, str]:
+    """Whose each case is: what a regular expression finds in its name, its first group where it has one.
+
+    Raises:
+        InputError: no such expression, or it finds nothing in a name.
+
+    >>> patients_of(["UPENN-GBM-00002_11", "UPENN-GBM-00002_21"], "^[^_]+")
+    {'UPENN-GBM-00002_11': 'UPENN-GBM-00002', 'UPENN-GBM-00002_21': 'UPENN-GBM-00002'}
+    """
+    try:
+        found = {name: re.search(pattern, name) for name in cases}
+    except re.error as error:
+        raise InputError(f"--patient {pattern}: is no regular expression ({error})") from error
+    patients = {name: match[min(match.re.groups, 1)] for name, match in found.items() if match}
+    without = [name for name in cases if not patients.get(name)]
+    if without:
+        raise InputError(f"--patient {pattern}: finds nothing in the name of case {without[0]!r}")
+    return patients
+
+
+def check_patients(split: Split, patients: Mapping[str, str], source: str) -> None:
+    """Refuse a split that divides a patient's cases.
+
+    Raises:
+        InputError: naming the first such patient.
+    """
+    seen: dict[str, str] = {}
+    for part, names in split.items():
+        for whose in (patients[name] for name in names):
+            if seen.setdefault(whose, part) != part:
+                raise InputError(f"{source}: patient {whose!r} is both in {seen[whose]} and in {part}; keep one")
+
+
+def draw_split(
+    cases: Sequence[str], seed: int, sizes: Mapping[str, int] | None = None, patients: Mapping[str, str] | None = None
+) -> Split:
     """Draw a split.
 
     Args:
         cases: names.
         seed: of the draw.
-        sizes: of train, val and test; None: see `brats_sizes`.
+        sizes: of train, val and test; None: see `brats_sizes`. With several cases a patient they are met as nearly as
+            the order of the draw allows.
+        patients: whose each case is, if a patient has several: all of them go into one part.
 
     Raises:
-        InputError: sizes that do not add up to the number of cases, or too few cases.
+        InputError: sizes that do not add up to the number of cases, or too few cases or patients.
 
     >>> {part: len(names) for part, names in draw_split([str(i) for i in range(369)], seed=0).items()}
     {'train': 219, 'val': 50, 'test': 100}
@@ -68,13 +107,27 @@ def draw_split(cases: Sequence[str], seed: int, sizes: Mapping[str, int] | None 
             f"--sizes: {', '.join(map(str, sizes.values()))} make {sum(sizes.values())}, but {len(cases)} cases have a "
             "label file"
         )
-    order = np.random.default_rng(seed).permutation(sorted(cases)).tolist()
     ends = np.cumsum([sizes[part] for part in PARTS])
-    starts = [0, *ends[:-1]]
-    return {part: tuple(sorted(order[start:end])) for part, start, end in zip(PARTS, starts, ends, strict=True)}
+    split: dict[str, list[str]] = {part: [] for part in PARTS}
+    before = 0
+    for members in _in_drawn_order(cases, seed, patients):
+        split[PARTS[int(np.searchsorted(ends, before, side="right"))]] += members
+        before += len(members)
+    empty = [part for part in PARTS if sizes[part] and not split[part]]
+    if empty:
+        raise InputError(f"--patient: leaves nobody for {empty[0]}; ask for other --sizes, or draw with another --seed")
+    return {part: tuple(sorted(names)) for part, names in split.items()}
 
 
-def draw_folds(cases: Sequence[str], seed: int, folds: int) -> list[Split]:
+def _in_drawn_order(cases: Sequence[str], seed: int, patients: Mapping[str, str] | None) -> list[list[str]]:
+    """The cases of each patient, the patients in an order that the seed says."""
+    members: dict[str, list[str]] = {}
+    for name in sorted(cases):
+        members.setdefault(patients[name] if patients else name, []).append(name)
+    return [members[key] for key in np.random.default_rng(seed).permutation(sorted(members)).tolist()]
+
+
+def draw_folds(cases: Sequence[str], seed: int, folds: int, patients: Mapping[str, str] | None = None) -> list[Split]:
     """Draw the splits of a cross-validation: every case is for testing in exactly one of them.
 
     Of the cases that are not for testing, the paper's share validates: 50 of 269, at least one.
@@ -83,9 +136,10 @@ def draw_folds(cases: Sequence[str], seed: int, folds: int) -> list[Split]:
         cases: names.
         seed: of the draw.
         folds: how many splits.
+        patients: whose each case is, if a patient has several: all of them go into one part.
 
     Raises:
-        InputError: fewer than two folds, or too few cases for as many.
+        InputError: fewer than two folds, or too few cases or patients for as many.
 
     >>> splits = draw_folds([f"case{i}" for i in range(45)], seed=0, folds=5)
     >>> [len(split["test"]) for split in splits], [len(split["val"]) for split in splits]
@@ -93,15 +147,16 @@ def draw_folds(cases: Sequence[str], seed: int, folds: int) -> list[Split]:
     """
     if folds < 2:
         raise InputError(f"--folds {folds}: must be at least 2")
-    if folds > len(cases) or len(cases) < len(PARTS):
-        raise InputError(f"--folds {folds}: {len(cases)} cases have a label file; give fewer folds")
-    order = np.random.default_rng(seed).permutation(sorted(cases))
+    order = _in_drawn_order(cases, seed, patients)
+    if folds > len(order) or len(order) < len(PARTS):
+        what = "patients have a case with" if patients else "cases have"
+        raise InputError(f"--folds {folds}: {len(order)} {what} a label file; give fewer folds")
     splits: list[Split] = []
-    for held_out in np.array_split(order, folds):
-        others = [name for name in order.tolist() if name not in set(held_out.tolist())]
+    for held_out in np.array_split(np.arange(len(order)), folds):
+        others = [members for place, members in enumerate(order) if place not in held_out]
         validating = max(1, round(VALIDATING * len(others)))
-        parts = (others[validating:], others[:validating], held_out.tolist())
-        splits.append({part: tuple(sorted(names)) for part, names in zip(PARTS, parts, strict=True)})
+        parts = (others[validating:], others[:validating], [order[place] for place in held_out])
+        splits.append({part: tuple(sorted(chain(*of))) for part, of in zip(PARTS, parts, strict=True)})
     return splits
 
 
