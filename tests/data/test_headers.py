@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from command_line import passion
 
+from passion import cli
 from passion.data.volumes import read_image, read_volume
 from passion.errors import InputError
 
@@ -93,3 +94,13 @@ def test_inspect_says_it_in_a_line_for_all_files_of_a_case(tmp_path: Path, capsy
     assert case["remarks"] == [
         "case a, t1, t1c, flair, target: sform and qform differ, origin by 4 mm; the sform is used"
     ]
+
+
+def test_inspect_asks_about_a_background_that_is_not_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shifted = np.where(np.indices((10, 10, 10)).sum(0) < 9, -1000, np.arange(1000).reshape(10, 10, 10)).astype(np.int16)
+    for suffix, voxels in (("t1", shifted), ("t1ce", shifted + 1000)):
+        write(tmp_path / f"raw/a/a_{suffix}.nii.gz", 1, 1, voxels=voxels)
+    assert cli.run(["inspect", str(tmp_path / "raw"), "--json", "--workers", "0"]) == 2
+    (case,) = json.loads(capsys.readouterr().out)["cases"]
+    (remark,) = [line for line in case["remarks"] if "voxels are" in line]
+    assert remark.startswith("case a, t1: 16% of the voxels are -1000, as the first one; if that is the background")

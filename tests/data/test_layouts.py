@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from command_line import passion, refused
@@ -225,6 +226,16 @@ def test_a_dataset_that_cannot_be_read_is_refused(text: str, said: str, tmp_path
         line = refused(capsys, "inspect", tmp_path, *more)
         assert f"{tmp_path / 'dataset.json'}: " in line
         assert said in line
+
+
+def test_columns_for_people_are_passed_over(tmp_path: Path) -> None:
+    raw = write("manifest", tmp_path / "raw")
+    table, expected = pd.read_csv(raw), read_study(raw)
+    table.assign(**{"#age": 40, "# site": "x"}).to_csv(raw, index=False)
+    assert read_study(raw) == expected
+    table.assign(age=40).to_csv(raw, index=False)
+    with pytest.raises(InputError, match=r"'age' is unknown; expected .*; begin the name with # if it is for people"):
+        read_study(raw)
 
 
 def test_a_case_in_two_parts_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from passion.parallel import map_each
 
 Result = TypeVar("Result")
 
+BACKGROUND_SHARE = 0.1
+"""Of the voxels, that have the value of the first one: fewer are hardly a background."""
+
 
 @dataclass
 class CaseInspection:
@@ -85,6 +88,7 @@ def inspect_case(case: Case, study: Study) -> CaseInspection:
         volume = _attempt(found, partial(read_image, image))
         if volume is not None:
             volumes[modality] = volume
+            found.remarks += _remarks_on_background(case.name, modality, volume)
     if not case.images:
         found.problems.append(f"case {case.name} has no modality at all; add a file or remove the case")
     if case.target is None:
@@ -101,6 +105,18 @@ def inspect_case(case: Case, study: Study) -> CaseInspection:
     if volumes:
         _look_at_places(found, volumes, study)
     return found
+
+
+def _remarks_on_background(case: str, modality: str, volume: Volume) -> list[str]:
+    """That it seems not to be 0, by which background is told from what an image is of."""
+    corner = volume.voxels.flat[0]
+    share = np.count_nonzero(volume.voxels == corner) / volume.voxels.size
+    if corner == 0 or share < BACKGROUND_SHARE:
+        return []
+    return [
+        f"case {case}, {modality}: {share:.0%} of the voxels are {corner:g}, as the first one; if that is the "
+        "background, make it 0, which is left out of crop and normalisation"
+    ]
 
 
 def _attempt(found: CaseInspection, action: Callable[[], Result]) -> Result | None:

@@ -26,6 +26,9 @@ from passion.reading import is_file, read_yaml
 DEFAULT = "manifest.csv"
 """The manifest of a folder."""
 
+NOTES = "#"
+"""Begins the names of columns that are for people: others are refused, for they may be modalities misspelt."""
+
 
 class Manifest(Source):
     """See `Source`."""
@@ -84,10 +87,14 @@ def rows_of(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[d
     """
     expected = ["case", *columns]
     table = read_table(path, ["case", *needed]).apply(lambda column: column.str.strip())
+    table = table[[name for name in table.columns if not name.startswith(NOTES)]]
     table = table.loc[(table != "").any(axis=1), [name in expected or any(table[name]) for name in table.columns]]
     unknown = [column for column in table.columns if column not in expected]
     if unknown:
-        raise InputError(f"{path}: column {unknown[0]!r} is unknown; expected {', '.join(expected)}")
+        raise InputError(
+            f"{path}: column {unknown[0]!r} is unknown; expected {', '.join(expected)}; "
+            f"begin the name with {NOTES} if it is for people"
+        )
     if table.empty:
         raise InputError(f"{path}: lists no case; add a row for each")
     for name in table["case"]:
