@@ -45,7 +45,7 @@ class DataSettings:
         samples_per_epoch: patches an epoch; none: one of each case.
         workers: processes that load.
         augment: whether patches are augmented.
-        augmentation: how much.
+        augmentation: how patches are varied.
     """
 
     prepared: Path

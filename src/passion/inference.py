@@ -172,5 +172,5 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: is not to be had here; use auto or cpu") from error
+        raise InputError(f"--device {name}: is not available here; use auto or cpu") from error
     return device

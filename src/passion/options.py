@@ -191,6 +191,7 @@ def _parse_train(parser: Parser, function: Callable[..., Any], words: list[str])
     ):
         parser.add_argument(f"--{group}.name", default=names[group], help=f"which {group}; its options follow")
         parser.add_class_arguments(cls, group, skip=skip, instantiate=False)
+        parser.groups[group].title = f"Options of the {group} {names[group]}"
     if "class_path" not in signature(network_class(names["network"])).parameters:
         parser.add_argument("--network.class_path", help="a network of your own instead: module.Class")
     arguments = parser.parse_args(words)

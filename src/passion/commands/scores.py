@@ -37,7 +37,7 @@ def evaluate(
         split: CSV file of another split than the run's own, for what was imported or exported, or for other cases.
         device: auto, cpu, cuda, ...
         by: subject scores whole volumes in mm; slice each slice by itself in pixels, as the published 2D code does.
-        precision: of the network: trained, the one it was trained in, fp32, or bf16, about twice as fast.
+        precision: of the network: trained, the one it was trained in, fp32, or bf16, which is faster.
         tolerance: of the surface Dice, in mm (in pixels by slice).
         skip_broken: leave out cases of the prepared study that are damaged, and name them.
     """

@@ -199,7 +199,7 @@ def prepare(
         resample: modality whose grid all files of a case are brought to; several, such as t1c,flair, for cases without
             the first. Not given, the files of a case must share a grid.
         spacing: voxel size in mm to bring all cases to, along each axis, such as 1,1,none; none keeps a case's own.
-        orientation: sides that the voxel axes of all cases are turned to run to, such as LPS, to the left, back and up.
+        orientation: that all cases are brought to, such as LPS, whose axes run to the left, back and up.
         skip_broken: leave out cases with a file that cannot be used, name them, and let the prepared study know.
         workers: processes.
     """

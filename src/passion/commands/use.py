@@ -34,8 +34,8 @@ def predict(
     Args:
         runs: folder of a run or an exported model, or of several whose probabilities are averaged.
         images: see the options of the modalities.
-        out: NIfTI file to write, in the input's shape and place, with the study's label codes; with --cases the folder
-            for one such file a case and cases.csv; what is there already is kept.
+        out: NIfTI file to write, in the input's shape and place, with the study's label codes, replaced if it is there;
+            with --cases the folder for CASE.nii.gz and cases.csv, in which finished cases are kept.
         cases: folder of a study in any layout, or CSV file with a row a case, instead of the options of modalities.
         layout: name of the layout of --cases; found out by looking where it is not given. nnunet also takes a folder of
             files such as CASE_0000.nii.gz.
