@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from passion.experiments.grid import PERFECT
+from passion.experiments.grid import PERFECT, read_grid
 from passion.files import write_text
 from passion.report.effects import EVERY
 from passion.report.tables import AVERAGE_COLUMN, format_difference, format_interval, format_p
@@ -18,6 +18,12 @@ RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parents[1] / "docs/does-it-work.md"
 PART = re.compile(r"(<!-- (?P<name>\w[\w ]*) -->\n)(?:(?!<!--).)*(<!-- end -->)", re.DOTALL)
 STUDIES = {"brains": "BraTS2020", "hearts": "MyoPS2020"}
+FIRST = "Baseline"
+"""What the others are compared with."""
+
+ROWS = list(read_grid("table2").methods)
+"""Of Table 2, as it numbers them."""
+
 GAIN = {"difference": "gain", "low": "gain_low", "high": "gain_high", "p_holm": "gain_p_holm"}
 """Columns of `paired_differences`, as the summary calls them."""
 
@@ -61,18 +67,18 @@ def lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
 
 def by_method(found: pd.DataFrame, label: str, heading: str) -> Iterator[str]:
     """A row for each value of the column `label`: seeds, the first method's mean, and what the others add to it."""
-    first, *others = dict.fromkeys(found["method"]) if len(found) else [""]
+    others = [method for method in dict.fromkeys(found["method"]) if method != FIRST]
     rows = []
     for name, of in found.groupby(label, sort=False):
         own = of.set_index("method")
         seeds = sorted(set(own["n_seeds"].astype(int)))
-        mean = f"{own.loc[first, 'mean']:.1f}{paper(own.loc[first, 'paper'])}"
+        mean = f"{own.loc[FIRST, 'mean']:.1f}{paper(own.loc[FIRST, 'paper'])}" if FIRST in own.index else ""
         gains = [
             gain(own.loc[method]) + paper(own.loc[method, "gain_paper"], "+") if method in own.index else ""
             for method in others
         ]
         rows.append([str(name), " to ".join(map(str, seeds[:1] + seeds[1:][-1:])), mean, *gains])
-    yield from lines([heading, "seeds", first.lower(), *others], rows)
+    yield from lines([heading, "seeds", FIRST.lower(), *others], rows)
 
 
 def table1(dataset: str) -> Iterator[str]:
@@ -90,7 +96,8 @@ def table2(dataset: str) -> Iterator[str]:
             f"{row['paper']:.1f}", gain(row), "" if pd.isna(row["gain"]) else format_p(row["gain_p_holm"]),
             "" if pd.isna(row["gain_paper"]) else f"{row['gain_paper']:+.1f}",
         ]
-        for number, (_, row) in enumerate(found[found["setting"] != EVERY].iterrows(), 1)
+        for number, method in enumerate(ROWS, 1)
+        for _, row in found[(found["setting"] != EVERY) & (found["method"] == method)].iterrows()
     ]  # fmt: skip
     yield from lines(["row", "seeds", "Dice [%]", "paper", "difference", "p", "paper"], rows)
 
@@ -117,7 +124,7 @@ def differences(dataset: str, name: str, label: str, heading: str, form: str) ->
     """A row for each value of the column `label`, of results with the first method's mean beside each difference."""
     found = recorded(name).rename(columns=GAIN).assign(paper=float("nan"), gain_paper=float("nan"))
     found = found[found["dataset"] == dataset]
-    first = found.drop_duplicates(label).assign(method="Baseline", mean=lambda rows: rows["mean_reference"])
+    first = found.drop_duplicates(label).assign(method=FIRST, mean=lambda rows: rows["mean_reference"])
     both = pd.concat([first, found]).sort_values(label, kind="stable")
     yield from by_method(both.assign(**{label: both[label].map(form.format)}), label, heading)
 

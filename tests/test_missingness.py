@@ -80,6 +80,10 @@ def test_with_nothing_else_asked_what_lacks_is_taken_at_random() -> None:
 
 
 def test_impossible_rates_are_refused() -> None:
+    own = complete(20, 2)
+    own.matrix[3] = False
+    with pytest.raises(InputError, match=r"the files: case '3' has no modality \(1 such cases\); leave it out"):
+        draw_presence(own, np.array([0.2, 0.2]), 0)
     with pytest.raises(InputError, match="under 1"):
         draw_presence(complete(20, 2), np.array([0.7, 0.8]), 0)
     own = complete(20, 2)

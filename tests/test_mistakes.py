@@ -36,12 +36,35 @@ def test_what_is_read_is_not_written_over(here: Path, trained: Path, raw: Path, 
     assert {path.name for path in here.iterdir()} == {"split.csv", "presence.csv", "t2.nii.gz"}
 
 
-def test_a_training_that_cannot_begin_leaves_no_folder(here: Path, study: Path, capsys) -> None:
+def test_files_of_cases_and_manifests_are_not_written_over(here: Path, trained: Path, raw: Path, capsys) -> None:
+    passion("convert", raw, "study", "--to", "manifest", "--workers", 0)
+    names = sorted(path.name for path in (here / "study").iterdir() if path.is_dir())
+    image = shutil.copy(here / f"study/{names[0]}/t2.nii.gz", here / "a.nii.gz")
+    (here / "list.csv").write_text("case,t2\na,a.nii.gz\n")
+    before = {path: path.read_bytes() for path in (image, here / "study/manifest.csv")}
+    for words, says in (
+        (
+            ("predict", trained, "--cases", "list.csv", "-o", "out", "--probabilities", "."),
+            "is a file of case a too",
+        ),
+        (("split", "study", "-o", "study/manifest.csv"), "--out study/manifest.csv: is RAW's manifest.csv too"),
+        (
+            ("draw-missing", "study", "--split", "split.csv", "--rates", RATES, "-o", "study/manifest.csv"),
+            "--out study/manifest.csv: is RAW's manifest.csv too",
+        ),
+    ):
+        assert says in refused(capsys, *words)
+        assert {path: path.read_bytes() for path in before} == before
+    assert "--patient : finds nothing" in refused(capsys, "split", "study", "-o", "x.csv", "--patient", "")
+
+
+def test_a_training_that_cannot_begin_leaves_no_folder(here: Path, study: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     without_val = pd.read_csv("split.csv").replace({"part": {"val": "test"}})
     without_val.to_csv("other.csv", index=False)
     for more, says in (
         (("--training.accelerator", "gpu"), "--training.accelerator gpu: is not available here; use auto or cpu"),
-        (("--training.accelerator", "tpu"), "--training.accelerator tpu: must be auto, cpu or gpu"),
+        (("--training.accelerator", "tpu"), "--training.accelerator tpu: is not available here"),
         (("--data.split", "other.csv"), "other.csv: has no case of part val; add some, or --training.validate_every 0"),
         (("--data.split", "none.csv"), "none.csv: no such file"),
         (("--config", "none.yaml"), "none.yaml: no such file"),

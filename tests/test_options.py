@@ -1,13 +1,19 @@
 """What the command line says of options that are wrong, and that it never guesses."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import refused
 
+from passion import cli
+from passion.cli import COMMANDS
 from passion.data.sources.brats import BRATS2020
 from passion.data.study import write_run_study
+from passion.options import parse
 
+LIST = "a list of whole numbers"
 TRAIN = ("train", "--out", "run", "--data.prepared", "prepared", "--data.split", "split.csv")
 
 
@@ -26,6 +32,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (TRAIN[:3], "--data.prepared, --data.split: missing"),
     ((*TRAIN, "--training.epochs", "few"), "--training.epochs few: must be a whole number"),
     ((*TRAIN, "--data.patch_size", 3.5), "--data.patch_size 3.5: must be a whole number or a list of whole numbers"),
+    ((*TRAIN, "--data.patch_size", "[80,a]"), "--data.patch_size [80, 'a']: must be a whole number or " + LIST),
     ((*TRAIN, "--data.spatial_dims", 4), "--data.spatial_dims 4: must be 2, 3 or null"),
     ((*TRAIN, "--data.augment", "maybe"), "--data.augment maybe: must be true or false"),
     ((*TRAIN, "--training.epoch", 2), "unrecognized arguments: --training.epoch 2; do you mean --training.epochs?"),
@@ -43,5 +50,29 @@ def test_a_modality_is_never_guessed(option: str, capsys: pytest.CaptureFixture[
 
 
 def test_a_modality_that_the_run_lacks_is_not_the_one_that_begins_alike(capsys: pytest.CaptureFixture[str]) -> None:
-    study = write_two = BRATS2020.of_modalities(["t1c", "flair"]) if hasattr(BRATS2020, "of_modalities") else None
-    assert study is write_two
+    write_run_study(Path("run"), replace(BRATS2020, modalities=("t1c", "flair")))
+    line = refused(capsys, "predict", "run", "--t1", "x.nii.gz", "-o", "out.nii.gz")
+    assert "unrecognized arguments: --t1 x.nii.gz; the run has --t1c, --flair; see" in line
+
+
+def test_help_names_types_as_people_do(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            cli.main([*command.split(), "--help"])
+        text = capsys.readouterr().out
+        assert not re.search(r"<class|Literal|Optional|null|\(\)", text), text
+
+
+class Norm:
+    """A class that options can be given for."""
+
+    def __init__(self, groups: int = 2) -> None:
+        self.groups = groups
+
+
+def test_options_that_are_objects_are_parsed() -> None:
+    def command(norm: Norm | None = None) -> None:
+        """Do it."""
+
+    found = parse("anything", command, ["--norm", "test_options.Norm", "--norm.groups", "3"])
+    assert found["norm"].init_args.groups == 3

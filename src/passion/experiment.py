@@ -232,11 +232,11 @@ def _accelerator(settings: TrainingSettings) -> Literal["cpu", "cuda"]:
     Raises:
         InputError: it is not available here.
     """
-    gpus = torch.cuda.device_count()
-    if settings.accelerator == "cpu" or (settings.accelerator == "auto" and not gpus):
+    asked, gpus = settings.accelerator, torch.cuda.device_count()
+    if asked == "cpu" or (asked == "auto" and not gpus):
         return "cpu"
-    if not gpus:
-        raise InputError("--training.accelerator gpu: is not available here; use auto or cpu")
+    if not gpus or asked not in ("auto", "gpu", "cuda"):
+        raise InputError(f"--training.accelerator {asked}: is not available here; use auto or cpu")
     if settings.devices > gpus:
         raise InputError(f"--training.devices {settings.devices}: there are {gpus} GPUs here; use as many or fewer")
     return "cuda"
@@ -261,9 +261,9 @@ def _strategy(devices: int) -> str | DDPStrategy:
 
 
 ELSEWHERE = {
-    "data.prepared", "data.split", "data.presence", "data.workers", "training.accelerator",
+    "data.prepared", "data.split", "data.presence", "data.workers", "training.accelerator", "training.start_from",
 }  # fmt: skip
-"""Options that may be others when a run goes on: of what lies there, content is compared."""
+"""Options that may be others when a run goes on: of data content is compared, and what it started from it has."""
 
 
 def _check_unchanged(asked: Configuration, own: Configuration, out: Path) -> None:

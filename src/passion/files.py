@@ -129,8 +129,8 @@ def check_apart(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | 
     """Refuse to write over what is read, or over what else is written.
 
     Args:
-        outputs: files or folders to write, by their options; None where one is not asked for.
-        inputs: files or folders to read, by their options.
+        outputs: files or folders to write, by what people call them; None where one is not asked for.
+        inputs: files or folders to read, likewise.
 
     Raises:
         InputError: two of them are the same.

@@ -67,12 +67,7 @@ class Presence:
         Raises:
             InputError: a case without a modality, or a modality that no case has.
         """
-        empty = np.flatnonzero(~self.matrix.any(1))
-        if len(empty):
-            raise InputError(
-                f"{source}: case {self.cases[empty[0]]!r} has no modality ({len(empty)} such cases); "
-                "leave it out or give it one"
-            )
+        self.check_cases(source)
         nowhere = np.flatnonzero(~self.matrix.any(0))
         if len(nowhere):
             raise InputError(
@@ -80,6 +75,19 @@ class Presence:
                 "its missing rate must be below 1"
             )
         return self
+
+    def check_cases(self, source: str | Path) -> None:
+        """Refuse a case without a modality.
+
+        Raises:
+            InputError: naming the first.
+        """
+        empty = np.flatnonzero(~self.matrix.any(1))
+        if len(empty):
+            raise InputError(
+                f"{source}: case {self.cases[empty[0]]!r} has no modality ({len(empty)} such cases); "
+                "leave it out or give it one"
+            )
 
     def write(self, path: Path) -> None:
         """Write as CSV: `case` and a column of 0 and 1 for each modality."""
@@ -237,8 +245,9 @@ def draw_presence(own: Presence, rates: NDArray[np.float64], seed: int) -> Prese
         seed: of the draw.
 
     Raises:
-        InputError: the rates cannot be met.
+        InputError: the rates cannot be met, or a case has no modality.
     """
+    own.check_cases("the files")
     kept = np.minimum(len(own.cases) * (1 - rates), own.matrix.sum(0))
     groups = _groups(own, rates, kept)
     random = np.random.default_rng(seed)

@@ -32,16 +32,26 @@ LITERAL = r"(?:typing\.)?Literal\[(?P<choices>[^\]]*)\]"
 ONE_TYPE = re.compile(rf"{LITERAL}|<class '(?:\w+\.)*(?P<name>\w+)'>|(?P<list>list\[int\])")
 
 
+SHOWN = (
+    (r" \| null", ""),
+    (r"(, | \()default: null", r"\1"),
+    (r"type: (?:Optional|Union|Literal)\[.*\](?:, )?(?=default: |\)$)", ""),
+    (r"type: <class '(?:\w+\.)*(\w+)'>", r"type: \1"),
+    (r"type: Path", "type: path"),
+    (r"(?:, )?\)$", ")"),
+    (r"[.,]? \(\)$", "."),
+)
+"""What help makes of types: those of choices that stand there already, and of nothing, are left out."""
+
+
 class Formatter(DefaultHelpFormatter):  # type: ignore[misc]
-    """Types as people call them, and nothing of choices that stand there already."""
+    """Help with types as people call them."""
 
     def _expand_help(self, action: Action) -> str:
-        text = super()._expand_help(action).replace(" | null", "").replace(", default: null", "")
-        text = re.sub(r"type: (Optional\[)?Literal\[[^\]]*\]\]?(, )?", "", text)
-        text = re.sub(
-            r"type: (?:<class '(?:\w+\.)*(\w+)'>|(\w+))", lambda found: f"type: {found[1] or found[2]}".lower(), text
-        )
-        return re.sub(r"[.,]? \((, )?\)$", ".", text)
+        text: str = super()._expand_help(action)
+        for pattern, better in SHOWN:
+            text = re.sub(pattern, better, text)
+        return text
 
 
 class Parser(ArgumentParser):  # type: ignore[misc]
@@ -49,15 +59,12 @@ class Parser(ArgumentParser):  # type: ignore[misc]
 
     Options are written out: the beginning of one would be taken for another that a run has in its place, such as `--t1`
     for `--t1c`.
-
-    Args:
-        prog: what is called.
-        description: in one line.
     """
 
-    def __init__(self, prog: str, description: str) -> None:
-        super().__init__(prog=prog, description=description, allow_abbrev=False, formatter_class=Formatter)
-        self.remedy = f"see `{prog} --help`"
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Options whose type is a class have parsers of their own, which are made by this too.
+        super().__init__(*args, **{"allow_abbrev": False, "formatter_class": Formatter, **kwargs})
+        self.remedy = f"see `{self.prog} --help`"
         self.guesses = True
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
@@ -76,7 +83,9 @@ class Parser(ArgumentParser):  # type: ignore[misc]
 
     def _reason(self, message: str) -> str:
         """What is wrong, by the names of options."""
-        unfit = re.fullmatch(r'Parser key "([\w.]+)": (.*?)(?:\. Got value: | Given value: )(.*)', message)
+        forms = ("Subtypes: .* Given value: ", r"Expected a .*?\. Got value: ")
+        matches = (re.fullmatch(rf'Parser key "([\w.]+)": (.*?{form})(.*)', message) for form in forms)
+        unfit = next(filter(None, matches), None)
         if unfit:
             return f"{self._shown(unfit[1])} {unfit[3]}: must be {_wanted(unfit[2])}"
         missing = re.fullmatch(r"the following arguments are required: (.*)", message)

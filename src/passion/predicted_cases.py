@@ -13,7 +13,7 @@ from passion.data.prepare import fingerprint
 from passion.data.sources.plan import EXTENSIONS
 from passion.data.study import Case, Study
 from passion.errors import InputError
-from passion.files import replacing, write_json
+from passion.files import check_apart, replacing, write_json
 from passion.parallel import one_ahead, track
 from passion.prediction import Predictor, write_answer
 from passion.reading import read_json
@@ -136,6 +136,9 @@ def predict_cases(
         raise InputError(f"{raw}: there is no case; is it the right folder?")
     cases = [replace(case, target=None) for case in cases]
     folder = _Folder(out, probabilities, _options(predictor, raw))
+    for case in cases:
+        written = dict(zip(("--out", "--probabilities"), folder.targets(case.name), strict=True))
+        check_apart(written, {f"a file of case {case.name}": path for path in case.files.values()})
     todo = [case for case in cases if not folder.has(case)]
     broken = _broken_headers(todo, predictor.study)
     if broken and not skip_broken:

@@ -101,6 +101,8 @@ def report(runs: Sequence[Path], *, out: Path, evaluation: str = "test-last", se
     experiments = [folder for folder in runs if is_experiment(folder)]
     if experiments and len(runs) > 1:
         raise InputError(f"{experiments[0]}: is the folder of an experiment; give it alone, or give runs in its runs/")
+    if experiments and evaluation != "test-last":
+        raise InputError(f"--evaluation {evaluation}: is for the page of runs; an experiment has test-last only")
     if serve and not experiments:
         raise InputError("--serve: is for the page of an experiment; that of runs is one file that any browser opens")
     if not experiments:

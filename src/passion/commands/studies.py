@@ -99,7 +99,7 @@ def split(
         val: as train.
         test: as train.
     """
-    from passion.data.sources import read_study
+    from passion.data.sources import read_study, study_files
     from passion.data.split import (
         PARTS,
         Split,
@@ -115,7 +115,7 @@ def split(
     from passion.files import check_apart
 
     lists = dict(zip(PARTS, (train, val, test), strict=True))
-    check_apart({"--out": out}, {"RAW": raw, **{f"--{part}": path for part, path in lists.items()}})
+    check_apart({"--out": out}, {**study_files(raw), **{f"--{part}": path for part, path in lists.items()}})
     _, cases = read_study(raw, layout)
     labelled = [case.name for case in cases if case.target is not None]
     given = {part: path for part, path in lists.items() if path is not None}
@@ -124,7 +124,7 @@ def split(
         raise InputError(f"--{forgotten}: give all three lists, or none to draw a split")
     if folds is not None and (given or sizes):
         raise InputError(f"--folds {folds}: every part follows from it; leave out --sizes, --train, --val and --test")
-    whose = patients_of(labelled, patient) if patient else None
+    whose = None if patient is None else patients_of(labelled, patient)
     if given:
         divided = {part: read_list(path, labelled) for part, path in given.items()}
         check_disjoint(divided, "the given lists")
@@ -155,13 +155,13 @@ def draw_missing(raw: Path, *, split: Path, rates: str, out: Path, layout: str |
         layout: name of the layout on disk, such as nnunet; found out by looking where it is not given.
         seed: of the draw.
     """
-    from passion.data.sources import read_study
+    from passion.data.sources import read_study, study_files
     from passion.data.split import read_split
     from passion.files import check_apart
     from passion.missingness import draw_presence, parse_rates, presence_of
     from passion.overview import print_rates
 
-    check_apart({"--out": out}, {"RAW": raw, "--split": split})
+    check_apart({"--out": out}, {**study_files(raw), "--split": split})
     study, cases = read_study(raw, layout)
     asked = parse_rates(rates, study.modalities)
     names = read_split(split, [case.name for case in cases])["train"]
@@ -173,7 +173,7 @@ def draw_missing(raw: Path, *, split: Path, rates: str, out: Path, layout: str |
     drawn.write(out)
     print_rates(asked.tolist(), drawn, out)
     for (modality, lacking), rate in zip(own.missing_rates.items(), asked.tolist(), strict=True):
-        if lacking > rate:
+        if (lacking - rate) * len(own.cases) > 0.5:
             note(
                 f"{modality}: asked for {rate:.3f}, {lacking:.3f} of the cases lack it by themselves; no more is taken"
             )

@@ -40,5 +40,5 @@ class TrainingSettings:
     seed: int = 0
     validate_every: int = 10
     preference_every: int = 10
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    accelerator: str = "auto"
     devices: int = 1

@@ -61,6 +61,12 @@ def read_study(root: Path, layout: str | None = None) -> tuple[Study, list[Case]
     )
 
 
+def study_files(root: Path) -> dict[str, Path]:
+    """What is read to list the cases of a study, by what people call it; not all of it has to be there."""
+    names = ("manifest.csv", "manifest.yaml", "dataset.json")
+    return {"RAW": root, **{f"RAW's {name}": root / name for name in names}}
+
+
 def source_named(name: str, option: str) -> type[Source]:
     """A layout by its name.
 
