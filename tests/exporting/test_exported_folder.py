@@ -254,7 +254,8 @@ def test_places_are_checked(trained: Path, model: Path, tmp_path: Path, capsys) 
     assert "exists" in refused(capsys, "export", trained, "-o", tmp_path)
     assert "is an exported model already" in refused(capsys, "export", model, "-o", tmp_path / "out")
     assert "is not a run folder" in refused(capsys, "export", tmp_path, "-o", tmp_path / "out")
-    assert 'key "format"' in refused(capsys, "export", trained, "-o", tmp_path / "out", "--format", "onnx")
+    line = refused(capsys, "export", trained, "-o", tmp_path / "out", "--format", "onnx")
+    assert "--format onnx: must be safetensors or monai" in line
 
 
 @pytest.mark.parametrize("name", models.KNOWN_CLASSES)
