@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -357,3 +358,12 @@ def test_rates_are_realised_within_half_a_case(study: Path) -> None:
     for part in RATES.split(","):
         name, rate = part.split("=")
         assert abs(drawn[name].sum() - len(drawn) * (1 - float(rate))) <= 0.5
+
+
+def test_waiting_threads_leave_the_cores_to_others(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    passion("inspect", raw, "--workers", 0)
+    assert os.environ["GOMP_SPINCOUNT"] == cli.SPINS
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    passion("inspect", raw, "--workers", 0)
+    assert os.environ["GOMP_SPINCOUNT"] == "7"

@@ -31,6 +31,13 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "demo": experiments.demo,
 }
 
+SPINS = "10000"
+"""How often a thread of PyTorch looks whether the others are done before it sleeps, set before PyTorch is there.
+
+By default it looks for milliseconds: beside other work, which has the core that the others wait for, a small step then
+takes twice as long; where the machine is free it makes no difference. A value in the environment stays.
+"""
+
 
 class Terminated(SystemExit):
     """The process was asked to end: what is being written is cleaned up on the way out."""
@@ -99,6 +106,7 @@ def run(words: list[str]) -> int:
     from passion.options import parse
 
     keep_freed_memory()
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     return COMMANDS[name](**parse(name, COMMANDS[name], rest)) or 0
 
 
