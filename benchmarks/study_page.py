@@ -13,6 +13,7 @@ from passion.experiments.grid import PERFECT, read_grid
 from passion.files import write_text
 from passion.report.effects import EVERY
 from passion.report.tables import AVERAGE_COLUMN, format_difference, format_interval, format_p
+from passion.report.views import is_sure
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parents[1] / "docs/does-it-work.md"
@@ -26,9 +27,6 @@ ROWS = list(read_grid("table2").methods)
 
 GAIN = {"difference": "gain", "low": "gain_low", "high": "gain_high", "p_holm": "gain_p_holm"}
 """Columns of `paired_differences`, as the summary calls them."""
-
-SURE = 0.05
-"""The corrected p below which a difference is bold, if its interval is on one side of 0 too."""
 
 
 def recorded(name: str) -> pd.DataFrame:
@@ -47,8 +45,7 @@ def gain(row: pd.Series) -> str:
     if pd.isna(row["gain"]):
         return ""
     text = format_difference(row["gain"], row["gain_low"], row["gain_high"])
-    sure = row["gain_low"] * row["gain_high"] > 0 and row["gain_p_holm"] < SURE
-    return f"**{text}**" if sure else text
+    return f"**{text}**" if is_sure({name: row[own] for name, own in GAIN.items()}) else text
 
 
 def paper(value: float, sign: str = "") -> str:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from passion.data.sources import manifest
 from passion.data.sources.contract import Source, subfolders
+from passion.data.sources.declaration import DATASET
 from passion.data.study import Case, Study
 from passion.errors import InputError
 from passion.plugins import discover
@@ -63,7 +65,7 @@ def read_study(root: Path, layout: str | None = None) -> tuple[Study, list[Case]
 
 def study_files(root: Path) -> dict[str, Path]:
     """What is read to list the cases of a study, by what people call it; not all of it has to be there."""
-    names = ("manifest.csv", "manifest.yaml", "dataset.json")
+    names = (manifest.DEFAULT, str(Path(manifest.DEFAULT).with_suffix(".yaml")), DATASET)
     return {"RAW": root, **{f"RAW's {name}": root / name for name in names}}
 
 
