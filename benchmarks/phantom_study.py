@@ -38,7 +38,7 @@ from passion.report.statistics import paired_differences
 
 DIGITS = {"dice": 4, "hd95": 2, "hd95_pooled": 2, "hd95_reference": 2}
 MEANS = ("mean", "low", "high", "seed_sd", "n_cases", "n_seeds", "paper")
-DIFFERENCES = {**study_page.GAIN, "paper": "gain_paper"}
+DIFFERENCES = {**study_page.GAIN, "seed_sd": "gain_seed_sd", "n_seeds": "gain_seeds", "paper": "gain_paper"}
 
 
 def write(table: pd.DataFrame, name: str) -> None:

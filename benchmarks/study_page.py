@@ -48,6 +48,11 @@ def gain(row: pd.Series) -> str:
     return f"**{text}**" if is_sure({name: row[own] for name, own in GAIN.items()}) else text
 
 
+def seeds_of(rows: pd.DataFrame) -> list[int]:
+    """How many seeds the differences rest on, or the means of what has none."""
+    return list(rows["gain_seeds"].fillna(rows["n_seeds"]).astype(int))
+
+
 def paper(value: float, sign: str = "") -> str:
     """A number of the paper in brackets."""
     return "" if pd.isna(value) else f" ({value:{sign}.1f})"
@@ -68,7 +73,7 @@ def by_method(found: pd.DataFrame, label: str, heading: str) -> Iterator[str]:
     rows = []
     for name, of in found.groupby(label, sort=False):
         own = of.set_index("method")
-        seeds = sorted(set(own["n_seeds"].astype(int)))
+        seeds = sorted(set(seeds_of(own)))
         mean = f"{own.loc[FIRST, 'mean']:.1f}{paper(own.loc[FIRST, 'paper'])}" if FIRST in own.index else ""
         gains = [
             gain(own.loc[method]) + paper(own.loc[method, "gain_paper"], "+") if method in own.index else ""
@@ -89,12 +94,13 @@ def table2(dataset: str) -> Iterator[str]:
     found = averages(dataset, "table2")
     rows = [
         [
-            f"{number} {row['method']}", f"{row['n_seeds']:.0f}", format_interval(row["mean"], row["low"], row["high"]),
+            f"{number} {row['method']}", str(seeds), format_interval(row["mean"], row["low"], row["high"]),
             f"{row['paper']:.1f}", gain(row), "" if pd.isna(row["gain"]) else format_p(row["gain_p_holm"]),
             "" if pd.isna(row["gain_paper"]) else f"{row['gain_paper']:+.1f}",
         ]
         for number, method in enumerate(ROWS, 1)
-        for _, row in found[(found["setting"] != EVERY) & (found["method"] == method)].iterrows()
+        for own in [found[(found["setting"] != EVERY) & (found["method"] == method)]]
+        for seeds, (_, row) in zip(seeds_of(own), own.iterrows(), strict=True)
     ]  # fmt: skip
     yield from lines(["row", "seeds", "Dice [%]", "paper", "difference", "p", "paper"], rows)
 
@@ -119,7 +125,8 @@ def counts(dataset: str) -> Iterator[str]:
 
 def differences(dataset: str, name: str, label: str, heading: str, form: str) -> Iterator[str]:
     """A row for each value of the column `label`, of results with the first method's mean beside each difference."""
-    found = recorded(name).rename(columns=GAIN).assign(paper=float("nan"), gain_paper=float("nan"))
+    found = recorded(name).rename(columns=GAIN)
+    found = found.assign(gain_seeds=found["n_seeds"], paper=float("nan"), gain_paper=float("nan"))
     found = found[found["dataset"] == dataset]
     first = found.drop_duplicates(label).assign(method=FIRST, mean=lambda rows: rows["mean_reference"])
     both = pd.concat([first, found]).sort_values(label, kind="stable")

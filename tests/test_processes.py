@@ -14,10 +14,11 @@ from command_line import training_words
 from passion.objectives.preference import sum_over_processes
 
 
-def train(study: Path, out: Path, presence: Path, *more: object) -> tuple[pd.DataFrame, dict[str, Any]]:
+def train(study: Path, out: Path, data: Path, *more: object) -> tuple[pd.DataFrame, dict[str, Any]]:
     """History and last checkpoint. With a small learning rate the rounding of Adam's first steps stays small."""
     words = list(training_words(study, out, "--network.dropout", 0, "--training.learning_rate", 1e-6, *more))
-    words[words.index("--data.presence") + 1] = presence
+    words[words.index("--data.presence") + 1] = data / "presence.csv"
+    words[words.index("--data.split") + 1] = data / "split.csv"
     command = [sys.executable, "-m", "passion.cli", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -39,24 +40,30 @@ def test_what_is_not_on_a_gpu_is_brought_to_one_for_nccl(monkeypatch: pytest.Mon
     assert summed[0] is not seconds
 
 
-@pytest.fixture(params=["absent on one process", "absent on both"])
-def presence(request: pytest.FixtureRequest, study: Path, tmp_path: Path) -> Path:
-    """T2 is in one of the training cases: in an epoch's other steps it is absent everywhere."""
+@pytest.fixture(params=[("absent on one process", 1), ("absent on both", 3)], ids=["one process", "both"])
+def data(request: pytest.FixtureRequest, study: Path, tmp_path: Path) -> Path:
+    """T2 is in one of the training cases: in an epoch's other steps it is absent everywhere. Cases to validate on
+    are fewer than processes, or cannot be shared evenly.
+    """
+    absent, held_out = request.param
     table = pd.read_csv(study / "presence.csv")
     table[["t1", "t1c", "flair"]] = 1
     table["t2"] = 0
     table.loc[0, "t2"] = 1
-    if request.param == "absent on both":
+    if absent == "absent on both":
         table["t1c"] = 0
         table.loc[1, "t1c"] = 1
     table.to_csv(tmp_path / "presence.csv", index=False)
-    return tmp_path / "presence.csv"
+    split = pd.read_csv(study / "split.csv")
+    split.loc[split.index[split["part"] != "train"][:held_out], "part"] = "val"
+    split.to_csv(tmp_path / "split.csv", index=False)
+    return tmp_path
 
 
-def test_two_processes_are_one_with_the_joint_batch(study: Path, presence: Path, tmp_path: Path) -> None:
+def test_two_processes_are_one_with_the_joint_batch(study: Path, data: Path, tmp_path: Path) -> None:
     steps = ("--data.samples_per_epoch", 6)
-    joint, expected = train(study, tmp_path / "one", presence, *steps, "--data.batch_size", 2)
-    shared, found = train(study, tmp_path / "two", presence, *steps, "--training.devices", 2)
+    joint, expected = train(study, tmp_path / "one", data, *steps, "--data.batch_size", 2)
+    shared, found = train(study, tmp_path / "two", data, *steps, "--training.devices", 2)
     pd.testing.assert_frame_equal(shared.drop(columns="value"), joint.drop(columns="value"))
     np.testing.assert_allclose(shared["value"].astype(float), joint["value"].astype(float), rtol=1e-3, atol=1e-5)
     beta = "objective.gradient_weight.beta"

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 import torch
 from command_line import refused, training_words
+from torch.utils.data._utils.pin_memory import pin_memory
 
+from passion.data.loading import Batch
 from passion.objectives import Losses, Term
 from passion.training.averages import Averages
 
@@ -63,3 +65,12 @@ def test_what_is_not_a_number_is_not_left_out() -> None:
     averages = Averages(["t1", "t2"])
     averages.add("gap", torch.tensor([torch.nan, 0.0]), ["t1", "t2"], torch.tensor([2, 0]))
     assert averages.table(0)["part"].tolist() == ["t1"]
+
+
+def test_what_is_copied_to_a_gpu_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tuple(tensor.shape)) or tensor)
+    present = torch.ones(2, 3, dtype=torch.bool)
+    batch = Batch(torch.zeros(2, 3, 4, 4), present, present, torch.zeros(2, 4, 4, dtype=torch.int64))
+    assert isinstance(pin_memory(batch), Batch)
+    assert pinned == [(2, 3, 4, 4), (2, 4, 4)]

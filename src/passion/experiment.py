@@ -16,14 +16,14 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from passion.configuration import Configuration, DataSettings, build_network, build_objective
 from passion.data.loading import PatchSettings, TrainingPatches, training_loader
 from passion.data.split import Split, check_disjoint, read_split, write_split
 from passion.data.store import PreparedStudy
 from passion.data.study import CONFIGURATION, RUN_STUDY, Study, read_run_study, write_run_study
-from passion.data.whole_cases import WholeCases
+from passion.data.whole_cases import WholeCase, WholeCases
 from passion.errors import InputError, note, own_words
 from passion.files import remove, write_json, write_text
 from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence
@@ -213,7 +213,10 @@ def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> Non
         trainer.world_size,
         epochs_done(out),
     )
-    validation = DataLoader(experiment.held_out, batch_size=None) if experiment.held_out else None
+    validation = None
+    if experiment.held_out:
+        held_out = _own_share(experiment.held_out, trainer.global_rank, trainer.world_size)
+        validation = DataLoader(held_out, batch_size=None)
     last = checkpoint_path(out, "last")
     try:
         from_last = last if last.exists() else None
@@ -224,6 +227,14 @@ def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> Non
         if isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning makes an exit of its own of
             raise KeyboardInterrupt from stop
         raise
+
+
+def _own_share(cases: WholeCases, rank: int, processes: int) -> Dataset[WholeCase]:
+    """What one of the processes validates on: means over all are weighted by how many cases each had.
+
+    All of them where there are fewer cases than processes, since each must have one to have a mean.
+    """
+    return cases if len(cases) < processes else Subset(cases, range(rank, len(cases), processes))
 
 
 def _accelerator(settings: TrainingSettings) -> Literal["cpu", "cuda"]:

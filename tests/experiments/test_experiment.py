@@ -15,6 +15,7 @@ import yaml
 from command_line import passion, refused
 
 from passion import cli
+from passion.experiments import work
 from passion.experiments.cluster import Continued
 
 GRID = {
@@ -98,6 +99,13 @@ def test_nothing_is_done_twice(done: Path, files: Path, study: Path, capsys: pyt
     said = capsys.readouterr().out
     assert said.count("done   BraTS2020_mmformer_") == 2
     assert "2 cells, 2 done; time left: about 0 s" in said
+
+
+def test_cells_keep_their_memory_as_runs_of_the_command_line_do(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    monkeypatch.setattr(work, "keep_freed_memory", lambda: said.append("kept"))
+    assert work.run_cell(done, run_of(done, "baseline").name)
+    assert said == ["kept"]
 
 
 def test_the_printed_table_holds_the_means(

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from passion.data.augment import AugmentationSettings, draw_augmentation
 from passion.data.loading import Batch
 from passion.networks import NETWORKS, build, network_class
 from passion.objectives import OBJECTIVES, objective_class
+from passion.training.averages import Averages
 
 aten = torch.ops.aten
 VALUELESS = torch.device("meta")
@@ -36,6 +38,18 @@ class NoWaiting(TorchDispatchMode):
         return operation(*arguments, **named)
 
 
+class NoTensorsFromNumbers(TorchFunctionMode):
+    """Refuses `torch.tensor` and `torch.as_tensor` on the device: both make it on the CPU and wait for the copy."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: Any = (), named: Mapping[str, Any] | None = None
+    ) -> Any:
+        named = named or {}
+        if function in (torch.tensor, torch.as_tensor) and not isinstance(arguments[0], torch.Tensor):
+            assert named.get("device") != VALUELESS, "a copy that waits"
+        return function(*arguments, **named)
+
+
 @pytest.fixture
 def batch() -> Batch:
     present = torch.tensor([[True, True, False], [True, False, False]])
@@ -54,8 +68,10 @@ def test_a_step_does_not_wait(network: str, objective: str, batch: Batch) -> Non
     goal = objective_class(objective)(torch.ones(3))
     model = build(network, **options_of(network)).to(VALUELESS)
     goal = goal.to(VALUELESS)
-    with NoWaiting():
-        goal(model, batch).total.backward()
+    with NoWaiting(), NoTensorsFromNumbers():
+        losses = goal(model, batch)
+        losses.total.backward()
+        Averages(["a", "b", "c"]).add_losses(losses, batch.present)
     assert any(parameter.grad is not None for parameter in model.parameters())
 
 
@@ -71,12 +87,13 @@ def test_augmentation_does_not_wait(batch: Batch) -> None:
     "waiting",
     [
         lambda x: torch.zeros(3).to(VALUELESS),
+        lambda x: torch.as_tensor(3.0, device=VALUELESS),
         lambda x: x[torch.tensor([0])],
         lambda x: x[x > 0],
         lambda x: x.sum().item(),
     ],
-    ids=["copy", "index", "mask", "value"],
+    ids=["copy", "number", "index", "mask", "value"],
 )
 def test_what_waits_is_found(waiting: Callable[[torch.Tensor], object]) -> None:
-    with NoWaiting(), pytest.raises((AssertionError, RuntimeError, NotImplementedError)):
+    with NoWaiting(), NoTensorsFromNumbers(), pytest.raises((AssertionError, RuntimeError, NotImplementedError)):
         waiting(torch.empty(3, device=VALUELESS))

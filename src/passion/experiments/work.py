@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from passion.allocator import keep_freed_memory
 from passion.configuration import Configuration
 from passion.data.study import CONFIGURATION
 from passion.errors import InputError
@@ -37,6 +38,7 @@ def run_cell(out: Path, name: str) -> bool:
     Raises:
         Exception: whatever broke it; the reason is left in its `broken.txt`.
     """
+    keep_freed_memory()
     workspace = Workspace(out)
     about = workspace.about(name)
     with ExitStack() as stack:

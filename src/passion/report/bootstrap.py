@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,20 +93,25 @@ class Crossed:
         return float(self.means(np.eye(seeds), np.ones((seeds, cases))).std(ddof=1)) if seeds > 1 else float("nan")
 
     def interval(self, bootstrap: Bootstrap) -> tuple[float, float]:
-        """Percentile interval of the mean: cases and, independently, seeds are drawn with replacement.
+        """Interval of the mean, for other cases and other seeds.
 
-        A drawn case brings all its items and is taken in every drawn seed. One seed is drawn always, so the interval
-        then says nothing of other seeds. NaN for fewer than two cases, and where there is no mean.
+        For cases a percentile bootstrap: they are drawn with replacement, a drawn case brings all its items and is
+        taken with every seed. For seeds, which are too few to be drawn from, Student's t of the seeds' means. A limit
+        lies as far from the mean as the root of both squared distances. One seed has no spread: the interval then
+        says nothing of others. NaN for fewer than two cases, and where there is no mean.
 
-        Source: Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007.
+        Source: Zou and Donner, "Construction of confidence limits about effect measures: a general approach",
+        Statistics in Medicine 2008, for what limits of several sources of variance make together.
         """
         seeds, cases, _ = self.scores.shape
         if cases < 2 or np.isnan(self.mean):
             return float("nan"), float("nan")
-        means = self.means(_drawn(seeds, "seeds", bootstrap), _drawn(cases, "cases", bootstrap))
+        drawn = _drawn(cases, bootstrap)
         tail = (1 - bootstrap.level) / 2
-        low, high = np.nanquantile(means, [tail, 1 - tail])
-        return float(low), float(high)
+        low, high = np.nanquantile(self.means(np.ones((len(drawn), seeds)), drawn), [tail, 1 - tail])
+        of_seeds = stats.t.ppf(1 - tail, seeds - 1) * self.seed_sd / np.sqrt(seeds) if seeds > 1 else 0.0
+        below, above = np.hypot([self.mean - low, high - self.mean], of_seeds)
+        return float(self.mean - below), float(self.mean + above)
 
     @property
     def signed_rank_p(self) -> float:
@@ -125,13 +129,13 @@ class Crossed:
         values = (weights * items)[has].sum(axis=1) / weights[has].sum(axis=1)
         if not values.any():
             return 1.0 if len(values) else float("nan")
-        return float(stats.wilcoxon(values).pvalue)
+        return float(stats.wilcoxon(values[values != 0]).pvalue)
 
 
-@lru_cache(maxsize=4)  # the cells of a table have the same cases and seeds, and drawing takes the most time
-def _drawn(n: int, of: Literal["seeds", "cases"], bootstrap: Bootstrap) -> Floats:
-    """How often each of `n` is drawn in each sample (B, n); independent for seeds and cases."""
-    random = np.random.default_rng([bootstrap.seed, ("seeds", "cases").index(of)])
+@lru_cache(maxsize=4)  # the cells of a table have the same cases, and drawing takes the most time
+def _drawn(n: int, bootstrap: Bootstrap) -> Floats:
+    """How often each of `n` is drawn in each sample (B, n)."""
+    random = np.random.default_rng(bootstrap.seed)
     return random.multinomial(n, np.full(n, 1 / n), bootstrap.count).astype(float)
 
 

@@ -177,11 +177,11 @@ def compare_runs(
 def evidence(found: pd.DataFrame, bootstrap: Bootstrap = USUAL) -> str:
     """What intervals and p-values of `compare_runs` rest on, in a few sentences."""
     counts = ", ".join(counted(found[f"n_{what}s"], what) for what in ("case", "seed"))
-    several = found["n_seeds"].max() > 1
-    drawn = "cases and seeds" if several else "cases; with one seed, nothing here says what another training would give"
+    single = "; with one seed it does not say what another training would give" if found["n_seeds"].min() < 2 else ""
     return (
-        f"{counts}. In brackets: {100 * bootstrap.level:g} % bootstrap interval over {drawn}. p: Wilcoxon's "
-        f"signed-rank test of the cases' means, Holm-corrected for the {len(found)} rows."
+        f"{counts}. In brackets: {100 * bootstrap.level:g} % interval for other cases and seeds{single}. p: Wilcoxon's "
+        f"signed-rank test of the cases' means, which speaks of other cases alone, Holm-corrected for {len(found)} "
+        f"comparison{'s' if len(found) > 1 else ''}."
     )
 
 

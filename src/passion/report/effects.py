@@ -81,8 +81,8 @@ def training_frequencies(table: TableOfOne, setting: str) -> "pd.Series[float]":
 
 
 def overall_means(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:
-    """As `table_means`, one number for each network and method: over the settings and seeds that all its compared
-    methods have finished, over all subsets and regions.
+    """As `table_means`, one number for each network and method: over the settings that all its compared methods have
+    finished with the same seeds, over all subsets and regions.
     """
     scores = _over_settings(table)
     if scores.empty:
@@ -181,10 +181,22 @@ def _comparable(table: TableOfOne) -> pd.DataFrame:
 
 
 def _complete(table: TableOfOne) -> pd.DataFrame:
-    """Those of settings, networks and seeds in which every method is finished that is anywhere compared."""
+    """Those of settings, networks and seeds in which every method is finished that is anywhere compared, crossed."""
     kept = _comparable(table)
     most = kept.groupby("network")["method"].transform("nunique")
-    return kept[kept.groupby(PLACE)["method"].transform("nunique") == most]
+    complete = kept[kept.groupby(PLACE)["method"].transform("nunique") == most]
+    return pd.concat([complete.iloc[:0], *(_crossed(own) for _, own in complete.groupby("network", sort=False))])
+
+
+def _crossed(finished: pd.DataFrame) -> pd.DataFrame:
+    """The settings of the seed that has most of them, with the seeds that have all of these.
+
+    A seed that had other settings than the rest would differ from them in what is averaged.
+    """
+    settings = finished.groupby("seed")["setting"].agg(set)
+    most = max(settings, key=len)
+    seeds = settings.index[[most <= own for own in settings]]
+    return finished[finished["setting"].isin(most) & finished["seed"].isin(seeds)]
 
 
 def compared_scores(table: TableOfOne) -> pd.DataFrame:

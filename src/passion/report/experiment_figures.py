@@ -91,7 +91,7 @@ def subset_matrix(table: TableOfOne, setting: str, network: str, bootstrap: Boot
     means = cell_means(scores, ["method", "subset"], bootstrap=bootstrap)
     shown = [method for method in table.methods if method in set(means["method"])]
     compared = scores[["method", "seed"]].drop_duplicates().groupby("seed")["method"].agg(set)
-    several = len(shown) > 1 and shown[0] == table.methods[0] and all(table.methods[0] in there for there in compared)
+    several = any(table.methods[0] in there and len(there) > 1 for there in compared)
     figure, [[dots, *columns]] = panels(
         1,
         3 if several else 2,
@@ -103,10 +103,12 @@ def subset_matrix(table: TableOfOne, setting: str, network: str, bootstrap: Boot
     _intervals(columns[0], means, "mean", shown, names, table)
     columns[0].set_xlabel("Dice [%]", fontsize=TEXT_SIZE, color=INK)
     if several:
-        gains = paired_differences(scores, "method", shown[0], ["subset"], bootstrap=bootstrap)
-        _intervals(columns[1], gains, "difference", shown[1:], names, table)
+        gains = paired_differences(scores, "method", table.methods[0], ["subset"], bootstrap=bootstrap)
+        _intervals(
+            columns[1], gains, "difference", [name for name in shown if name in set(gains["method"])], names, table
+        )
         columns[1].axvline(0, color=INK, linewidth=1.0)
-        columns[1].set_xlabel(f"Difference to {shown[0]} [points of Dice]", fontsize=TEXT_SIZE, color=INK)
+        columns[1].set_xlabel(f"Difference to {table.methods[0]} [points of Dice]", fontsize=TEXT_SIZE, color=INK)
     dots.set_yticks(range(len(names)))
     dots.set_ylim(len(names) - 0.4, -0.7)
     legend(figure, [_mark(method_colours(table)[method], _marker(table, method), method) for method in shown])

@@ -85,8 +85,9 @@ def _differences(table: TableOfOne, found: pd.DataFrame, regions: Sequence[str],
     for row in table.rows:
         if (*row, AVERAGE, AVERAGE_COLUMN) in differences:
             cells = [cell for region in regions for cell in difference_cells(differences[(*row, AVERAGE, region)])]
-            rows.append(Row(row[2], cells, keys=_keys(table, *row[:2])))
-    groups = dict.fromkeys(regions, ("ours", "p", "paper"))
+            seeds = Cell(str(differences[(*row, AVERAGE, AVERAGE_COLUMN)]["n_seeds"]))
+            rows.append(Row(row[2], [seeds, *cells], keys=_keys(table, *row[:2])))
+    groups = {"Seeds": ("compared",), **dict.fromkeys(regions, ("ours", "p", "paper"))}
     return TableView(caption, "Method", groups, rows, note=note, keys=_key_names(table))
 
 

@@ -95,9 +95,9 @@ def paired_differences(
     """How much every method (or run, or network) differs from one of them, in each cell, on the same masks.
 
     Only masks that both scored count: same cell, seed, case, subset and region. Their differences are averaged as in
-    `cell_means`. The interval draws cases and seeds (`Crossed.interval`), p is of Wilcoxon's signed-rank test of the
-    cases' mean differences (`Crossed.signed_rank_p`), and p_holm is corrected for all rows of the result. Cases are
-    taken to be independent, which slices of one subject are not.
+    `cell_means`. The interval is for other cases and seeds (`Crossed.interval`), p is of Wilcoxon's signed-rank test
+    of the cases' mean differences (`Crossed.signed_rank_p`), and p_holm is corrected for all rows of the result. Cases
+    are taken to be independent, which slices of one subject are not.
 
     Args:
         scores: tidy scores, with `seed` or without.
@@ -109,7 +109,8 @@ def paired_differences(
 
     Returns:
         A row a cell and value of `between` other than `reference`, in order of appearance: `by`, `between`,
-        mean_reference, mean, difference, low, high, p, p_holm, n_cases, n_seeds. No row where the two share no mask.
+        mean_reference, mean, difference, low, high, seed_sd (standard deviation of the seeds' differences), p,
+        p_holm, n_cases, n_seeds. No row where the two share no mask.
 
     Raises:
         InputError: `reference` is not there, or a mask was scored twice.
@@ -127,7 +128,8 @@ def paired_differences(
             first, second = masks.paired(of.get(reference, own[:0]), own)
             if name != reference and len(first):
                 rows.append({**key, between: name, **_difference(masks, first, second, bootstrap)})
-    columns = [*by, between, "mean_reference", "mean", "difference", "low", "high", "p", "n_cases", "n_seeds"]
+    numbers = ["mean_reference", "mean", "difference", "low", "high", "seed_sd", "p", "n_cases", "n_seeds"]
+    columns = [*by, between, *numbers]
     table = pd.DataFrame(rows, columns=columns)
     table.insert(columns.index("p") + 1, "p_holm", holm(table["p"].to_numpy(dtype=float)))
     return table
@@ -227,7 +229,7 @@ def _difference(masks: _Masks, first: Numbers, second: Numbers, bootstrap: Boots
     low, high = crossed.interval(bootstrap)
     return {
         "mean_reference": mean_before.mean, "mean": mean_after.mean, "difference": crossed.mean,
-        "low": low, "high": high, "p": crossed.signed_rank_p, **_sizes(crossed),
+        "low": low, "high": high, "seed_sd": crossed.seed_sd, "p": crossed.signed_rank_p, **_sizes(crossed),
     }  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def verdicts(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> list[Verdict]:
     gains = {metric: overall_differences(table, metric, bootstrap) for metric in ("dice", HONEST_DISTANCE)}
     networks = [name for name in table.networks if name in set(gains["dice"]["network"])]
     if not networks:
-        head = f"Nothing to compare yet: {table.methods[0]} and another method must be finished in one setting."
+        head = f"Nothing to compare yet: no setting has {table.methods[0]} and all other methods that are compared."
         return [Verdict(title_of(table), "", head, "", "", False, "", None)]
     return [
         _verdict(
@@ -81,19 +81,22 @@ def _verdict(
     return Verdict(
         title=title,
         scope=_scope(table, network, gain),
-        head=f"{best} has the highest Dice" if best != first else f"No method is above {first}; the next is {other}",
+        head=f"{best} has the highest mean Dice"
+        if best != first
+        else f"No method is above {first}; the next is {other}",
         number=format_difference(gain["difference"], gain["low"], gain["high"]),
         rest=f"points against {first}, p {_relation(gain['p_holm'])}, corrected for {compared}{paper}",
         sure=is_sure(gain),
-        tag=_tag(gain),
+        tag=_tag(gain, first),
         ranking=_ranking(f"All methods: {title}", first, ranked, means, gains, rests_on),
     )
 
 
-def _tag(gain: Record) -> str:
+def _tag(gain: Record, first: str) -> str:
     if not is_sure(gain):
         return "not sure"
-    return "sure" if gain["n_seeds"] > 1 else "sure of this seed only"
+    words = f"surely {'above' if gain['difference'] > 0 else 'below'} {first}"
+    return words if gain["n_seeds"] > 1 else f"{words}, with this seed"
 
 
 def _scope(table: TableOfOne, network: str, gain: Record) -> str:

@@ -30,7 +30,7 @@ class Averages:
         self._parts: dict[str, list[str]] = {}
 
     def add(self, quantity: str, sums: Tensor, parts: Sequence[str] = ("",), counts: Tensor | float = 1.0) -> None:
-        """Add `sums`, (L,) for L parts, of `counts` samples, (L,) or one for all.
+        """Add `sums`, (L,) for L parts, of `counts` samples, (L,) on the same device or one number for all.
 
         >>> averages = Averages(["t1"])
         >>> averages.add("dice", torch.tensor([1.0, 2.0]), ["WT", "TC"])
@@ -39,10 +39,10 @@ class Averages:
         [0.5, 1.5]
         """
         sums = sums.detach().double()
-        counts = torch.as_tensor(counts, dtype=torch.float64, device=sums.device).expand_as(sums)
+        counts = counts.to(sums) if isinstance(counts, Tensor) else torch.full_like(sums, counts)
         self._parts[quantity] = list(parts)
-        self._sums[quantity] = self._sums.get(quantity, torch.zeros_like(sums)) + sums
-        self._counts[quantity] = self._counts.get(quantity, torch.zeros_like(sums)) + counts
+        for kept, now in ((self._sums, sums), (self._counts, counts)):
+            kept[quantity] = kept[quantity] + now if quantity in kept else now
 
     def add_losses(self, losses: Losses, present: Tensor) -> None:
         """Add every term as it stands before it is weighted, and the total."""

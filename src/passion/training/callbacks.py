@@ -137,18 +137,14 @@ class ProgressBar(Callback):
         """Move on; now and then look at the loss terms."""
         if self.progress is None:
             return
-        assert isinstance(pl_module, TrainingModule)
         self.progress.advance(self.task)
-        if batch_idx % REFRESH_STEPS == 0:
-            terms = pl_module.latest_terms()
-            text = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
-            self.progress.update(self.task, description=f"epoch {trainer.current_epoch + 1}  {text}")
+        if self.console.is_terminal and batch_idx % REFRESH_STEPS == 0:
+            self.progress.update(self.task, description=_state(trainer, pl_module))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A line for logs."""
         if self.progress is not None and not self.console.is_terminal:
-            text = f"{self.progress.tasks[0].description}  ({trainer.max_epochs} epochs in all)"
-            self.console.print(text, soft_wrap=True)
+            self.console.print(f"{_state(trainer, pl_module)}  ({trainer.max_epochs} epochs in all)", soft_wrap=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the bar as it stands."""
@@ -162,3 +158,10 @@ class ProgressBar(Callback):
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
+
+
+def _state(trainer: Trainer, module: LightningModule) -> str:
+    """The epoch and its latest losses, for people."""
+    assert isinstance(module, TrainingModule)
+    terms = "  ".join(f"{name} {value:.3f}" for name, value in module.latest_terms().items())
+    return f"epoch {trainer.current_epoch + 1}  {terms}"

@@ -8,7 +8,7 @@ from torch import Tensor
 from passion.data.loading import Batch
 from passion.data.study import Study
 from passion.data.whole_cases import WholeCase
-from passion.evaluation.metrics import dice
+from passion.evaluation.metrics import dice, region_mask
 from passion.inference import answerable, segment
 from passion.networks.contract import Segmenter, all_subsets
 from passion.objectives import Losses, Objective, measure_preference
@@ -65,8 +65,8 @@ class TrainingModule(LightningModule):
         scores = []
         for region in self.study.regions:
             classes = self.study.region_classes(region)
-            truth = np.isin(reference, classes)
-            scores.append(sum(dice(np.isin(label, classes), truth) for label in labels) / len(labels))
+            truth = region_mask(reference, classes)
+            scores.append(sum(dice(region_mask(label, classes), truth) for label in labels) / len(labels))
         self.averages.add("validation_dice", torch.tensor(scores), list(self.study.regions))
 
     def on_validation_epoch_end(self) -> None:
