@@ -1,5 +1,6 @@
 """Files and folders are whole at every moment at which a process can be killed."""
 
+import errno
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import refused
 
 from passion.errors import InputError
 from passion.files import alone_in, replacing, replacing_folder, sweep
@@ -121,6 +123,16 @@ def test_one_process_at_a_time_and_a_dead_one_keeps_nobody_out(tmp_path: Path) -
         pass
 
 
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to("/dev/null")
+    for place in (pipe, tmp_path / "link"):
+        with pytest.raises(InputError, match=f"{place}: is a device or a pipe"), replacing(place):
+            pass
+    assert pipe.is_fifo()
+
+
 @pytest.mark.parametrize("named", [".", "../here"])
 def test_the_folder_one_is_in_is_not_pulled_away(named: str, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "here").mkdir()
@@ -129,3 +141,25 @@ def test_the_folder_one_is_in_is_not_pulled_away(named: str, tmp_path: Path, mon
     with refused, replacing_folder(Path(named)):
         pass
     assert list(tmp_path.iterdir()) == [tmp_path / "here"]
+
+
+def test_where_a_file_may_not_grow_further_is_said(raw: Path, tmp_path: Path) -> None:
+    words = ("prepare", raw, tmp_path / "prepared", "--workers", 0)
+    command = ["sh", "-c", 'ulimit -f 64; exec "$@"', "sh", sys.executable, "-m", "passion.cli", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("passion: ")]
+    assert ": file too large; see to it" in line
+
+
+def test_where_probabilities_find_no_room_is_said(
+    trained: Path, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    image = next(raw.glob("*/*_t1.nii.gz"))
+    soft = tmp_path / "soft.nii.gz"
+    words = ("predict", trained, "--t1", image, "-o", tmp_path / "out.nii.gz", "--probabilities", soft)
+    assert f"{soft}: no space left on device" in refused(capsys, *words, "--device", "cpu")

@@ -1,7 +1,10 @@
 """Many cases, one after the other: results, what is said about them, going on, and what is refused."""
 
+import gzip
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -11,6 +14,7 @@ import pytest
 from command_line import passion, refused
 
 from passion import Predictor, cli, predict, predicted_cases
+from passion.segmentation import Segmentation
 
 MODALITIES = ("t1", "t1ce", "flair", "t2")
 
@@ -84,6 +88,38 @@ def test_a_stopped_call_goes_on_and_a_changed_case_is_done_again(
     assert list(pd.read_csv(out / "cases.csv")["modalities"]) == ["t1+t1c+flair+t2", "t1c", "t2"]
 
 
+def test_a_call_that_was_stopped_at_its_first_case_goes_on(
+    trained: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    words = ("predict", trained, "--cases", new, "-o", tmp_path / "out", "--device", "cpu")
+    words += ("--probabilities", tmp_path / "soft")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Segmentation, "save_probabilities", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            passion(*words)
+    assert len(times(tmp_path / "out")) == 1
+    passion(*words)
+    assert "3 cases segmented, 0 kept" in capsys.readouterr().out
+
+
+def test_one_process_at_a_time(trained: Path, new: Path, tmp_path: Path, capsys) -> None:
+    """The lock is one between processes: this one would get it twice."""
+    script = (
+        "import sys; from pathlib import Path; from passion.files import alone_in\n"
+        "with alone_in(Path(sys.argv[1]), 'no'): print(flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "out")], **pipes) as other:
+        other.stdout.readline()
+        line = refused(capsys, "predict", trained, "--cases", new, "-o", tmp_path / "out", "--device", "cpu")
+        other.stdin.close()
+    assert f"--out {tmp_path / 'out'}: another process is segmenting there" in line
+
+
 def test_what_was_segmented_in_another_way_is_not_mixed(
     trained: Path, raw: Path, new: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +161,25 @@ def test_broken_cases_are_named_before_anything_is_computed(trained: Path, new: 
     assert "1 cases segmented, 0 kept" in both.out
     assert both.err.count("passion: error: ") == 2
     assert [path.name for path in out.glob("*.nii.gz")] == ["BraTS20_Training_003.nii.gz"]
+
+
+def test_extensions_of_headers_are_passed_over_here_too(trained: Path, new: Path, tmp_path: Path) -> None:
+    """Voxels begin late, and what is said of the extension before them is not true: other programs read such files."""
+    words = ("--device", "cpu", "--cases")
+    passion("predict", trained, "-o", tmp_path / "before", *words, new)
+    for path in new.glob("*/*"):
+        content = gzip.decompress(path.read_bytes())
+        header = nibabel.Nifti1Header(content[:348], check=False)
+        header["vox_offset"] = 1024
+        extension = b"\x01\0\0\0" + np.array([7, 6], dtype="<i4").tobytes()
+        content = (header.binaryblock + extension).ljust(1024, b"\0") + content[352:]
+        path.write_bytes(gzip.compress(content))
+    passion("predict", trained, "-o", tmp_path / "after", *words, new)
+    for path in (tmp_path / "before").glob("*.nii.gz"):
+        labels, again = (nibabel.load(folder / path.name) for folder in (path.parent, tmp_path / "after"))
+        np.testing.assert_array_equal(labels.dataobj, again.dataobj)
+        np.testing.assert_array_equal(labels.affine, again.affine)
+    passion("convert", new, tmp_path / "converted", "--to", "manifest")
 
 
 def test_what_only_voxels_tell_stops_one_case(trained: Path, new: Path, tmp_path: Path, capsys) -> None:

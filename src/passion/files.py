@@ -117,11 +117,14 @@ def real_place(path: Path) -> Path:
     """Where a file or folder really goes: a link stays a link, and what it leads to is replaced.
 
     Raises:
-        InputError: it is the folder that this process runs in, which would be pulled away under it.
+        InputError: it is the folder that this process runs in, which would be pulled away under it, or a device or
+            pipe, which a file would take the place of.
     """
     place = Path(os.path.realpath(path))
     if os.path.isdir(place) and place.samefile(os.curdir):
         raise InputError(f"{path}: is the folder that this command runs in; name a new one")
+    if place.exists() and not (place.is_file() or place.is_dir()):
+        raise InputError(f"{path}: is a device or a pipe, which a file cannot take the place of; name a file")
     return place if path.is_symlink() else path
 
 
@@ -151,7 +154,7 @@ def _ending(path: Path) -> str:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Name the place that could not be written, and say that the disk is full where a library keeps that to itself."""
     try:
         yield
@@ -180,7 +183,7 @@ def replacing(path: Path) -> Iterator[Path]:
     'whole'
     """
     path = real_place(Path(path))
-    with _naming(path), _beside(path, folder=False) as beside, _naming(path):
+    with naming(path), _beside(path, folder=False) as beside, naming(path):
         yield beside
         beside.chmod(_permissions(0o666))
         _sync(beside)
@@ -193,7 +196,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """As `replacing`, for a folder: it appears whole at `path`, in place of what was there, or not at all."""
     path = real_place(Path(path))
     restore_folder(path)
-    with _naming(path), _beside(path, folder=True) as beside, _naming(path):
+    with naming(path), _beside(path, folder=True) as beside, naming(path):
         yield beside
         beside.chmod(_permissions(0o777))
         for file in beside.rglob("*"):

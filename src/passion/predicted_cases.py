@@ -13,7 +13,7 @@ from passion.data.prepare import fingerprint
 from passion.data.sources.plan import EXTENSIONS
 from passion.data.study import Case, Study
 from passion.errors import InputError
-from passion.files import check_apart, replacing, write_json
+from passion.files import alone_in, check_apart, replacing, write_json
 from passion.parallel import one_ahead, track
 from passion.prediction import Predictor, write_answer
 from passion.reading import read_json
@@ -69,9 +69,9 @@ class _Folder:
         content = read_json(record, remedy)
         try:
             before, self.files = content["options"], content["files"]
-            self.rows = {
-                row["case"]: row for row in pd.read_csv(self.out / TABLE, dtype={"case": str}).to_dict("records")
-            }
+            table = self.out / TABLE
+            rows = pd.read_csv(table, dtype={"case": str}).to_dict("records") if self.files or table.exists() else []
+            self.rows = {row["case"]: row for row in rows}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{record}: cannot be read; {remedy}") from error
         for name, value in self.options.items():
@@ -103,8 +103,17 @@ class _Folder:
             "seconds": round(seconds, 2),
         }
         self.files[case.name] = fingerprint(case)
+        self._write()
+
+    def begin(self) -> None:
+        """Write down what the folder is for, so that a command that was stopped at its first case can go on."""
+        if not self.files:
+            self._write()
+
+    def _write(self) -> None:
         with replacing(self.out / TABLE) as beside:
-            pd.DataFrame([self.rows[name] for name in sorted(self.rows)]).to_csv(beside, index=False)
+            rows = [self.rows[name] for name in sorted(self.rows)]
+            (pd.DataFrame(rows) if rows else pd.DataFrame(columns=["case"])).to_csv(beside, index=False)
         write_json(self.out / RECORD, {"options": self.options, "files": self.files})
 
 
@@ -130,12 +139,14 @@ def predict_cases(
 
     Raises:
         InputError: nothing to segment, `out` holds something else or cases segmented in another way, or, without
-            `skip_broken`, all cases whose headers say that they cannot be used, a line each.
+            `skip_broken`, all cases whose headers say that they cannot be used, a line each; or another process
+            segments into `out`.
     """
     if not cases:
         raise InputError(f"{raw}: there is no case; is it the right folder?")
     cases = [replace(case, target=None) for case in cases]
-    folder = _Folder(out, probabilities, _options(predictor, raw))
+    options = _options(predictor, raw)
+    folder = _Folder(out, probabilities, options)
     for case in cases:
         written = dict(zip(("--out", "--probabilities"), folder.targets(case.name), strict=True))
         check_apart(written, {f"a file of case {case.name}": path for path in case.files.values()})
@@ -144,8 +155,18 @@ def predict_cases(
     if broken and not skip_broken:
         raise InputError("\n".join([*broken.values(), "nothing was segmented; --skip-broken segments the other cases"]))
     whole = [case for case in todo if case.name not in broken]
+    if whole:
+        with alone_in(out, f"--out {out}: another process is segmenting there; wait for it, or choose another folder"):
+            broken |= _segment_each(predictor, whole, _Folder(out, probabilities, options))
+    return Outcome(len(todo) - len(broken), len(cases) - len(todo), [broken[name] for name in sorted(broken)])
+
+
+def _segment_each(predictor: Predictor, cases: Sequence[Case], folder: _Folder) -> dict[str, str]:
+    """Segment cases into a folder that is ours alone; why cases could not be, by their names."""
+    folder.begin()
+    broken = {}
     start = time.monotonic()
-    for case, ready in track(one_ahead(lambda case: predictor.read(case.images), whole), len(whole), "Segmenting"):
+    for case, ready in track(one_ahead(lambda case: predictor.read(case.images), cases), len(cases), "Segmenting"):
         try:
             found = write_answer(predictor, ready(), *folder.targets(case.name))
         except InputError as error:
@@ -154,7 +175,7 @@ def predict_cases(
         now = time.monotonic()
         folder.note(case, found, now - start)
         start = now
-    return Outcome(len(todo) - len(broken), len(cases) - len(todo), [broken[name] for name in sorted(broken)])
+    return broken
 
 
 def _broken_headers(cases: Sequence[Case], study: Study) -> dict[str, str]:

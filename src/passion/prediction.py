@@ -1,12 +1,13 @@
 """A case from files or arrays to a segmentation."""
 
+import math
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-import nibabel
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,14 +16,16 @@ from torch import Tensor
 from passion.allocator import give_back_freed_memory
 from passion.data.geometry import with_geometry
 from passion.data.loading import Crop
+from passion.data.nifti import open_nifti
 from passion.data.prepare import image_on, normalise, study_grid
 from passion.data.resampling import Grid
 from passion.data.store import Box, copy_overlap, put_back, union_of
-from passion.data.study import Channel, Study
+from passion.data.study import Channel, Study, file_of
 from passion.data.volumes import Volume, check_same_grid, read_image
 from passion.data.whole_cases import seen_box
 from passion.errors import InputError
 from passion.evaluation.subsets import subset_name
+from passion.files import naming
 from passion.inference import PUBLISHED, InferenceSettings, choose_device, infer_parts, most_likely
 from passion.runs import CheckpointName, TrainedRun, load_run
 from passion.segmentation import Segmentation, check_nifti_name
@@ -39,7 +42,13 @@ def _in_memory(shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _in_file(file: IO[bytes]) -> Room:
-    return lambda shape: np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
+    def room(shape: tuple[int, ...]) -> NDArray[np.float32]:
+        # A page that finds no place on the disk when it is written to would end the process without a word.
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape) * np.dtype(np.float32).itemsize)
+        return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
+
+    return room
 
 
 @dataclass(frozen=True)
@@ -247,9 +256,10 @@ def as_volume(name: str, image: Image, affine: NDArray[np.float64] | None) -> Vo
 
 
 def _header(image: Image) -> Any | None:
-    if isinstance(image, Path | str | Channel):
-        return nibabel.load(image.path if isinstance(image, Channel) else image).header
-    return None
+    if not isinstance(image, Path | str | Channel):
+        return None
+    with open_nifti(file_of(Path(image) if isinstance(image, str) else image)) as file:
+        return file.header
 
 
 def predict_files(
@@ -282,7 +292,7 @@ def write_answer(predictor: Predictor, case: StackedCase, out: Path, probabiliti
         found.save(out)
         return found
     probabilities.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=probabilities.parent) as file:
+    with naming(probabilities), TemporaryFile(dir=probabilities.parent) as file:
         found = predictor.answer(case, _in_file(file))
         found.save(out)
         found.save_probabilities(probabilities)

@@ -130,6 +130,7 @@ class Segmentation:
     def _header(self, dtype: np.dtype[Any]) -> Any:
         header = nibabel.Nifti1Header() if self.header is None else self.header.copy()
         header.set_data_dtype(dtype)
+        header.set_data_offset(0)
         header.set_slope_inter(1, 0)
         return header
 

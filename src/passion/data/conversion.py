@@ -12,6 +12,7 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
+from passion.data.nifti import open_nifti
 from passion.data.prepare import fingerprint
 from passion.data.sources.contract import Source
 from passion.data.sources.plan import Codes, Piece, Plan, ending_of
@@ -151,14 +152,15 @@ def _gathered(parts: Sequence[Path | Channel]) -> NDArray[np.generic]:
 
 def _stored_type(file: Path) -> np.dtype[Any]:
     """Of the voxels, after the scaling that the file asks for."""
-    image = nibabel.load(file)
-    scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
-    return np.dtype(np.float32) if scaled else np.dtype(image.header.get_data_dtype())
+    with open_nifti(file) as image:
+        scaled = (image.slope, image.intercept) != (1, 0)
+        return np.dtype(np.float32) if scaled else image.dtype.newbyteorder("=")
 
 
 def _save(voxels: NDArray[np.generic], like: Path, path: Path) -> None:
     """At the place of the file `like`."""
-    source = nibabel.load(like)
-    image = nibabel.Nifti1Image(voxels, source.affine, source.header, dtype=voxels.dtype)
+    with open_nifti(like) as source:
+        source.header.set_data_offset(0)
+        image = nibabel.Nifti1Image(voxels, source.affine, source.header, dtype=voxels.dtype)
     with replacing(path) as beside:
         nibabel.save(image, beside)
