@@ -277,6 +277,7 @@ def test_prepare_refuses_and_writes_nothing(
         ("t1=-0.1,t1c=0.4,flair=0.6,t2=0.8", "outside [0, 1)"),
         ("t1=x,t1c=0.4,flair=0.6,t2=0.8", "is not of the form"),
         ("t1=0.2", "give one rate for each"),
+        ("t1=0.2,t1=0.3,t1c=0.4,flair=0.6,t2=0.8", "t1 is there twice"),
         ("t1=0.9,t1c=0.9,flair=0.9,t2=0.9", "under 1"),
     ],
 )

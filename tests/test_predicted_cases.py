@@ -194,6 +194,45 @@ def test_what_only_voxels_tell_stops_one_case(trained: Path, new: Path, tmp_path
     ]  # fmt: skip
 
 
+def test_what_may_make_an_answer_wrong_is_remarked(trained: Path, new: Path, tmp_path: Path, capsys) -> None:
+    def rewrite(path: Path, affine: np.ndarray) -> None:
+        image = nibabel.load(path)
+        nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), affine), path)
+
+    thick, turned = file_of(new, 3, "t2"), file_of(new, 2, "flair")
+    affine = nibabel.load(thick).affine
+    rewrite(thick, affine @ np.diag([1, 1, 4, 1]))
+    file_of(new, 2, "t1ce").unlink()
+    rewrite(turned, affine[:, [1, 0, 2, 3]])
+    out = tmp_path / "out"
+    for done in ("3 cases segmented, 0 kept", "0 cases segmented, 3 kept"):
+        passion("predict", trained, "--cases", new, "-o", out, "--device", "cpu")
+        said = capsys.readouterr()
+        assert done in said.out
+        assert f"note: 2 cases have remarks that are worth reading before they are trusted, in {out}" in said.err
+    whole, of_turned, of_thick = pd.read_csv(out / "cases.csv", keep_default_na=False)["remarks"]
+    assert whole == ""
+    assert of_turned == "flair: its axes run to PLS, those of the training cases to LPS"
+    assert of_thick.startswith("t2: its voxels are ")
+    passion("predict", trained, "--flair", turned, "-o", tmp_path / "one.nii.gz", "--device", "cpu")
+    assert f"passion: note: {of_turned}" in capsys.readouterr().err
+    assert list(predict(trained, {"flair": turned}, device="cpu").remarks) == [of_turned]
+
+
+def test_one_file_is_not_taken_for_two_modalities(trained: Path, new: Path, tmp_path: Path, capsys) -> None:
+    file, out = file_of(new, 1, "t1"), tmp_path / "out"
+    words = ("predict", trained, "--device", "cpu", "-o")
+    line = refused(capsys, *words, tmp_path / "a.nii.gz", "--t1", file, "--flair", file)
+    assert f"{file}: is given for t1 and for flair; give each" in line
+    line = refused(capsys, *words, tmp_path / "a.nii.gz", "--t1", file, "--t1", file_of(new, 1, "t2"))
+    assert "--t1: is given twice; leave one of them out" in line
+    table = tmp_path / "new.csv"
+    table.write_text(f"case,t1,flair\na,{file},{file}\n")
+    assert f"{table}: {str(file)!r} is case 'a', column 't1', and case" in refused(
+        capsys, *words, out, "--cases", table
+    )
+
+
 def test_a_predictor_segments_case_after_case(trained: Path, new: Path) -> None:
     predictor = Predictor.load(trained, device="cpu")
     for number in (1, 3):

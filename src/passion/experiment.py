@@ -20,6 +20,8 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from passion.configuration import Configuration, DataSettings, build_network, build_objective
 from passion.data.loading import PatchSettings, TrainingPatches, training_loader
+from passion.data.seen_grids import FILE as GRIDS
+from passion.data.seen_grids import SeenGrids, write_seen_grids
 from passion.data.split import Split, check_disjoint, read_split, write_split
 from passion.data.store import PreparedStudy
 from passion.data.study import CONFIGURATION, RUN_STUDY, Study, read_run_study, write_run_study
@@ -340,6 +342,7 @@ def _write_parts(experiment: Experiment, folder: Path) -> None:
     experiment.presence.write(folder / "presence.csv")
     seen = [*experiment.split["train"], *experiment.split["val"]]
     write_json(folder / DATA, {name: experiment.prepared.case(name).digest for name in seen})
+    write_seen_grids(folder, SeenGrids.of([experiment.prepared.case(name).grid for name in experiment.split["train"]]))
 
 
 def _check_same(experiment: Experiment, out: Path) -> None:
@@ -348,7 +351,7 @@ def _check_same(experiment: Experiment, out: Path) -> None:
         _write_parts(experiment, now)
         for file in sorted(now.iterdir()):
             own = out / file.name
-            if own.name == DATA and not own.exists():
+            if own.name in (DATA, GRIDS) and not own.exists():
                 continue  # of an earlier version, which did not write it
             if not own.exists() or not _alike(own, file):
                 raise InputError(

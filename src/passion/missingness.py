@@ -170,6 +170,8 @@ def parse_rates(text: str, modalities: Sequence[str]) -> NDArray[np.float64]:
     rates: dict[str, float] = {}
     for part in text.split(","):
         name, _, number = part.strip().partition("=")
+        if name in rates:
+            raise InputError(f"--rates: {name} is there twice; give one rate for each modality")
         try:
             rates[name] = float(number)
         except ValueError as error:

@@ -161,6 +161,10 @@ def _parse_predict(parser: Parser, function: Callable[..., Any], words: list[str
     for modality in modalities:
         parser.add_argument(f"--{modality}", type=Path, metavar="FILE", help="NIfTI file of this modality")
     arguments = dict(vars(parser.parse_args(words)))
+    options = [word.partition("=")[0] for word in words]
+    for modality in modalities:
+        if options.count(f"--{modality}") > 1:
+            raise InputError(f"--{modality}: is given twice; leave one of them out")
     given = {modality: arguments.pop(modality.replace("-", "_")) for modality in modalities}
     return {**arguments, "images": {key: path for key, path in given.items() if path is not None}}
 

@@ -34,11 +34,13 @@ class Outcome:
         done: how many were segmented now.
         kept: how many were there already.
         broken: why others could not be, one line each.
+        remarked: cases of the folder that have remarks.
     """
 
     done: int
     kept: int
     broken: Sequence[str]
+    remarked: int
 
 
 class _Folder:
@@ -70,7 +72,7 @@ class _Folder:
         try:
             before, self.files = content["options"], content["files"]
             table = self.out / TABLE
-            rows = pd.read_csv(table, dtype={"case": str}).to_dict("records") if self.files or table.exists() else []
+            rows = pd.read_csv(table, dtype={"case": str}, keep_default_na=False).to_dict("records")
             self.rows = {row["case"]: row for row in rows}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{record}: cannot be read; {remedy}") from error
@@ -101,6 +103,7 @@ class _Folder:
             **({"on_grid_of": found.reference} if found.study.resample else {}),
             **volumes,
             "seconds": round(seconds, 2),
+            "remarks": "; ".join(found.remarks),
         }
         self.files[case.name] = fingerprint(case)
         self._write()
@@ -157,8 +160,14 @@ def predict_cases(
     whole = [case for case in todo if case.name not in broken]
     if whole:
         with alone_in(out, f"--out {out}: another process is segmenting there; wait for it, or choose another folder"):
-            broken |= _segment_each(predictor, whole, _Folder(out, probabilities, options))
-    return Outcome(len(todo) - len(broken), len(cases) - len(todo), [broken[name] for name in sorted(broken)])
+            folder = _Folder(out, probabilities, options)
+            broken |= _segment_each(predictor, whole, folder)
+    return Outcome(
+        done=len(todo) - len(broken),
+        kept=len(cases) - len(todo),
+        broken=[broken[name] for name in sorted(broken)],
+        remarked=sum(bool(row.get("remarks")) for row in folder.rows.values()),
+    )
 
 
 def _segment_each(predictor: Predictor, cases: Sequence[Case], folder: _Folder) -> dict[str, str]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from passion.allocator import give_back_freed_memory
 from passion.data.geometry import with_geometry
+from passion.data.inspection import remarks_on_background
 from passion.data.loading import Crop
 from passion.data.nifti import open_nifti
 from passion.data.prepare import image_on, normalise, study_grid
@@ -63,6 +64,7 @@ class StackedCase:
         grid: that the images are on.
         box: the part of `grid` that they fill.
         header: of the reference's file; None for arrays.
+        remarks: what may make an answer wrong, a line each.
     """
 
     images: Tensor
@@ -72,6 +74,7 @@ class StackedCase:
     grid: Grid
     box: Box
     header: Any | None = None
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -123,11 +126,12 @@ class Predictor:
         if unknown:
             known = ", ".join(self.study.modalities)
             raise InputError(f"images: {unknown[0]!r} is no modality of the run; it has {known}")
+        _check_distinct(images)
         volumes = ((name, as_volume(name, images[name], affine)) for name in reference_first(images, self.study))
-        crop, patch_size = self.runs[0].crop, self.runs[0].network.patch_size
-        return replace(
-            stack_case(volumes, self.study, crop, patch_size), header=_header(images[self.study.reference(images)])
-        )
+        first = self.runs[0]
+        case = stack_case(volumes, self.study, first.crop, first.network.patch_size)
+        unlike = [f"{case.reference}: {remark}" for remark in first.grids.remarks(case.grid)] if first.grids else []
+        return replace(case, header=_header(images[case.reference]), remarks=[*case.remarks, *unlike])
 
     def answer(self, case: StackedCase, room: Room | None = None) -> Segmentation:
         """Segment a case that was read.
@@ -147,8 +151,9 @@ class Predictor:
         labels = labels_of(classes, case.box, case.grid, case.own_grid, self.study)
         name = subset_name(case.present[0], self.study)
         return Segmentation(
-            labels, name, case.reference, self.study, case.own_grid, case.grid, case.box, kept, case.header
-        )
+            labels, name, case.reference, self.study, case.own_grid, case.grid, case.box, kept, case.header,
+            case.remarks,
+        )  # fmt: skip
 
 
 def predict(
@@ -199,6 +204,7 @@ def stack_case(
         InputError: volumes that are not on one grid.
     """
     reference, volume = next(volumes)
+    remarks = _remarks(reference, volume)
     grid = study_grid(volume, study)
     first = volume.without_voxels()
     own_grid = grid if first.grid.alike(grid) else first.grid
@@ -207,6 +213,7 @@ def stack_case(
     for name, volume in volumes:
         if not study.resample:
             check_same_grid({reference: first, name: volume})
+        remarks += _remarks(name, volume)
         prepared[name] = normalise(image_on(grid, volume))
         del volume
     box = seen_box(union_of([own for _, own in prepared.values()]), crop, patch_size)
@@ -217,7 +224,11 @@ def stack_case(
         # What reading took, and the modality before.
         give_back_freed_memory()
         copy_overlap(voxels, own, stack[0, study.modalities.index(name)], box)
-    return StackedCase(torch.from_numpy(stack), present, reference, own_grid, grid, box)
+    return StackedCase(torch.from_numpy(stack), present, reference, own_grid, grid, box, remarks=remarks)
+
+
+def _remarks(name: str, volume: Volume) -> list[str]:
+    return [f"{name}: {remark}" for remark in (*volume.doubts, *remarks_on_background(volume))]
 
 
 def reference_first(modalities: Collection[str], study: Study) -> list[str]:
@@ -253,6 +264,16 @@ def as_volume(name: str, image: Image, affine: NDArray[np.float64] | None) -> Vo
     if voxels.ndim != 3 or not np.isfinite(voxels).all() or voxels.min() == voxels.max():
         raise InputError(f"images: {name} has shape {voxels.shape}; give a 3D array of finite numbers, not all equal")
     return Volume(Path(name), voxels, np.diag([-1.0, -1.0, 1.0, 1.0]) if affine is None else affine)
+
+
+def _check_distinct(images: Mapping[str, Image]) -> None:
+    """Refuse a file that is given for two modalities: it is one of them by mistake."""
+    first: dict[str, str] = {}
+    for name, image in images.items():
+        if isinstance(image, Path | str):
+            other = first.setdefault(os.path.realpath(image), name)
+            if other != name:
+                raise InputError(f"{image}: is given for {other} and for {name}; give each modality its own file")
 
 
 def _header(image: Image) -> Any | None:

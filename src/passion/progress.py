@@ -13,7 +13,7 @@ from passion.files import LOCK, PARTIAL, alone_in, sweep
 from passion.runs import checkpoint_path, versions
 from passion.weights import read_weights
 
-PARTS = ("study.json", "split.csv", "presence.csv", "data.json", "versions.json")
+PARTS = ("study.json", "split.csv", "presence.csv", "data.json", "grids.json", "versions.json")
 """What is written before the `CONFIGURATION`."""
 
 

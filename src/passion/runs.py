@@ -14,6 +14,7 @@ from torch import Tensor
 import passion
 from passion.configuration import Configuration, build_network, build_objective
 from passion.data.loading import Crop
+from passion.data.seen_grids import SeenGrids, read_seen_grids
 from passion.data.study import CONFIGURATION, Study, read_run_study
 from passion.errors import InputError
 from passion.models import is_model, read_model
@@ -52,6 +53,7 @@ class TrainedRun:
         precision: that the network was trained in, "32-true" or "bf16-mixed".
         prepared: folder of the prepared study that it was trained on; None: an exported model does not say.
         options: of the network, and its `name`; an exported model has those that follow from the study beside them.
+        grids: what those of the training cases were like; None where an earlier version wrote the folder.
     """
 
     study: Study
@@ -61,6 +63,7 @@ class TrainedRun:
     precision: str
     prepared: Path | None
     options: Mapping[str, Any]
+    grids: SeenGrids | None
 
 
 def load_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> TrainedRun:
@@ -77,7 +80,8 @@ def _from_model(folder: Path, device: torch.device) -> TrainedRun:
     card, network = read_model(folder)
     use, epoch = card["inference"], card["checkpoint"]["epoch"]
     study, network = read_run_study(folder), network.to(device)
-    return TrainedRun(study, network, epoch, use["crop"], use["precision"], None, card["network"])
+    grids = SeenGrids.from_dict(use["grids"]) if use.get("grids") else None
+    return TrainedRun(study, network, epoch, use["crop"], use["precision"], None, card["network"], grids)
 
 
 def _from_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> TrainedRun:
@@ -103,7 +107,8 @@ def _from_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> Tr
         raise InputError(f"{settings}: its network cannot be built ({error}); repeat the run") from error
     data, precision = configuration.data, configuration.training.precision
     network, options = network.to(device).eval(), configuration.network
-    return TrainedRun(study, network, epoch + 1, data.crop, precision, data.prepared, options)
+    grids = read_seen_grids(run)
+    return TrainedRun(study, network, epoch + 1, data.crop, precision, data.prepared, options, grids)
 
 
 def _network_that_fits(configuration: Configuration, study: Study, weights: Mapping[str, Tensor]) -> Segmenter:

@@ -1,6 +1,7 @@
 """What is made of a case: labels in its own place, regions, volumes, probabilities; and the files that hold it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ class Segmentation:
         box: the part of `grid` that holds something.
         in_box: probabilities of the classes there, (K, *box) float32; None where they were not asked for.
         header: of the input's file, which a result's is made of; None for arrays.
+        remarks: what may make it wrong: doubtful places, a background that is not 0, grids unlike those of the training
+            cases; a line each.
     """
 
     labels: NDArray[np.int16]
@@ -42,6 +45,7 @@ class Segmentation:
     box: Box
     in_box: NDArray[np.float32] | None
     header: Any | None
+    remarks: Sequence[str] = ()
 
     @property
     def affine(self) -> NDArray[np.float64]:

@@ -64,6 +64,8 @@ def predict(
         found = predict_files(predictor, images, out, probabilities)
         where = f", on the grid of {found.reference}" if found.study.resample else ""
         say(f"{out}: segmented from {found.modalities}{where}")
+        for remark in found.remarks:
+            note(remark)
     else:
         _predict_cases(predictor, cases, layout, out, probabilities, skip_broken)
 
@@ -80,6 +82,8 @@ def _predict_cases(
         note(f"{len(others)} files in the folders of cases are taken for no modality, the first is {others[0]}")
     outcome = predict_cases(predictor, cases, raw, out, probabilities, skip_broken)
     say(f"{out}: {outcome.done} cases segmented, {outcome.kept} kept; subsets and volumes in {out / TABLE}")
+    if outcome.remarked:
+        note(f"{outcome.remarked} cases have remarks that are worth reading before they are trusted, in {out / TABLE}")
     if outcome.broken:
         raise InputError("\n".join(outcome.broken))
 

@@ -88,7 +88,7 @@ def inspect_case(case: Case, study: Study) -> CaseInspection:
         volume = _attempt(found, partial(read_image, image))
         if volume is not None:
             volumes[modality] = volume
-            found.remarks += _remarks_on_background(case.name, modality, volume)
+            found.remarks += [f"case {case.name}, {modality}: {remark}" for remark in remarks_on_background(volume)]
     if not case.images:
         found.problems.append(f"case {case.name} has no modality at all; add a file or remove the case")
     if case.target is None:
@@ -107,15 +107,15 @@ def inspect_case(case: Case, study: Study) -> CaseInspection:
     return found
 
 
-def _remarks_on_background(case: str, modality: str, volume: Volume) -> list[str]:
-    """That it seems not to be 0, by which background is told from what an image is of."""
+def remarks_on_background(volume: Volume) -> list[str]:
+    """That it seems not to be 0, by which background is told from what an image is of; to be read after its name."""
     corner = volume.voxels.flat[0]
     share = np.count_nonzero(volume.voxels == corner) / volume.voxels.size
     if corner == 0 or share < BACKGROUND_SHARE:
         return []
     return [
-        f"case {case}, {modality}: {share:.0%} of the voxels are {corner:g}, as the first one; if that is the "
-        "background, make it 0, which is left out of crop and normalisation"
+        f"{share:.0%} of the voxels are {corner:g}, as the first one; if that is the background, make it 0, which is "
+        "left out of crop and normalisation"
     ]
 
 

@@ -12,7 +12,7 @@ from passion.data.nifti import open_nifti
 from passion.data.sources import read_study
 from passion.data.sources.contract import case_of
 from passion.data.sources.declaration import DATASET, numbered_modalities, read_dataset
-from passion.data.sources.manifest import path_of, rows_of
+from passion.data.sources.manifest import check_once, path_of, rows_of
 from passion.data.sources.plan import EXTENSIONS, stem_of
 from passion.data.study import Case, Channel, Study, file_of
 from passion.data.volumes import Volume, check_same_grid, read_image
@@ -76,7 +76,9 @@ def check_known(modalities: Sequence[str], study: Study, where: Path) -> None:
 
 def _listed(table: Path, study: Study) -> list[Case]:
     cases = []
-    for row in rows_of(table, [*study.modalities, LABELS], needed=[]):
+    rows = rows_of(table, [*study.modalities, LABELS], needed=[])
+    check_once(rows, study.modalities, table)
+    for row in rows:
         files = {name: path_of(row[name], table) for name in study.modalities if row.get(name)}
         cases.append(Case(row["case"], files))
     return sorted(cases, key=lambda case: case.name)

@@ -90,6 +90,7 @@ def card_of(run: Path, name: CheckpointName, trained: TrainedRun, about: About) 
         "inference": {
             "patch_size": trained.network.patch_size, "overlap": OVERLAP, "blend": PUBLISHED.blend,
             "crop": trained.crop, "precision": trained.precision,
+            "grids": trained.grids.to_dict() if trained.grids else None,
         },
         "checkpoint": {"name": name, "epoch": trained.epoch},
         "training": training,

@@ -44,7 +44,7 @@ class Manifest(Source):
         study = _study(path.with_suffix(".yaml"))
         columns = [*study.modalities, "label"]
         rows = rows_of(path, columns, needed=columns)
-        _check_once(rows, columns, path)
+        check_once(rows, columns, path)
         cases = []
         for row in rows:
             files = {column: _file(row, column, path) for column in columns if row[column]}
@@ -123,11 +123,15 @@ def path_of(cell: str, manifest: Path) -> Path:
     return manifest.parent / os.path.expanduser(cell)
 
 
-def _check_once(rows: Sequence[Mapping[Any, str]], columns: Sequence[str], manifest: Path) -> None:
-    """A file that stands in two cells is one of them by mistake."""
+def check_once(rows: Sequence[Mapping[Any, str]], columns: Sequence[str], manifest: Path) -> None:
+    """Refuse a file that stands in two cells: it is one of them by mistake.
+
+    Raises:
+        InputError: naming both.
+    """
     seen: dict[str, str] = {}
     for row in rows:
         for column in columns:
-            here, path = f"case {row['case']!r}, column {column!r}", os.path.normpath(path_of(row[column], manifest))
-            if row[column] and seen.setdefault(path, here) != here:
-                raise InputError(f"{manifest}: {row[column]!r} is {seen[path]}, and {here}; correct one")
+            cell, here = row.get(column), f"case {row['case']!r}, column {column!r}"
+            if cell and (other := seen.setdefault(os.path.normpath(path_of(cell, manifest)), here)) != here:
+                raise InputError(f"{manifest}: {cell!r} is {other}, and {here}; correct one")
