@@ -12,7 +12,7 @@ from grid_files import write_grid
 from layouts import COMPLETE, ORGANS, STROKES, WrittenCase, draw_cases, write
 from test_importing import save as save_published
 
-from passion.data.sources.brats import BRATS2020
+from passion.data.sources.brats import BRATS2020, SUFFIXES
 from passion.data.sources.brats2023 import BRATS2023
 from passion.data.sources.myops import MYOPS2020
 from passion.networks import network_class
@@ -118,7 +118,8 @@ class Shelf:
         elif name.startswith("configs/"):
             shutil.copytree(ROOT / "configs", "configs", dirs_exist_ok=True)
         elif name.endswith(".nii.gz"):
-            here.symlink_to(next(self.study.resolve().glob("raw/*/*_t1ce.nii.gz")))
+            suffix = SUFFIXES.get(name.removesuffix(".nii.gz").rpartition("-")[2], "t1ce")
+            here.symlink_to(next(self.study.resolve().glob(f"raw/*/*_{suffix}.nii.gz")))
         elif name in NEW_CASES:
             self._put_new_cases(name)
         elif name.endswith(".pth"):
