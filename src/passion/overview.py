@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from passion.data.inspection import Inspection
+from passion.data.sources.contract import unrecognised
+from passion.data.study import Case
+from passion.errors import note
 from passion.missingness import Presence
 
 
@@ -56,6 +59,13 @@ def print_inspection(found: Inspection) -> None:
     for problem in found.all_problems:
         sys.stdout.write(f"problem: {problem}\n")
     sys.stdout.write(f"{len(found.all_problems)} problems\n")
+
+
+def note_unrecognised(cases: Sequence[Case]) -> None:
+    """Say that there are files which no case has: a misspelt name makes a modality, or a whole case, absent."""
+    others = unrecognised(cases)
+    if others:
+        note(f"{len(others)} files in the folders of cases are taken for no modality, the first is {others[0]}")
 
 
 def print_rates(asked: Sequence[float], drawn: Presence, out: Path) -> None:

@@ -1,6 +1,8 @@
 """Layouts through the command line, 4D files, and everything that is refused."""
 
+import errno
 import json
+import os
 import re
 import textwrap
 from collections.abc import Callable
@@ -177,7 +179,7 @@ Content = dict[str, object]
         ("nnunet", {"labels": None}, "has no key 'labels'"),
         ("nnunet", {"file_ending": None}, "has no key 'file_ending'"),
         ("nnunet", {"file_ending": ".png"}, "file_ending is '.png', expected .nii.gz or .nii"),
-        ("nnunet", {"file_ending": ".nii"}, "imagesTr: holds no file that ends in _0000.nii"),
+        ("nnunet", {"file_ending": ".nii"}, "a_0000.nii.gz: is not called .nii, which dataset.json says"),
         ("nnunet", {"channel_names": None}, "names no modality; add them under one of channel_names, modality"),
         ("nnunet", {"channel_names": []}, "channel_names is [], expected names with values"),
         ("nnunet", {"channel_names": {"0": "CT", "2": "pet"}}, "channel_names numbers 0, 2, expected 0, 1"),
@@ -372,3 +374,38 @@ def test_overlapping_regions_are_unions_of_classes(tmp_path: Path) -> None:
         "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]
     }  # fmt: skip
     assert study.classes == TUMOURS.classes
+
+
+def test_files_that_no_case_has_are_noted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt name makes a modality absent, a misspelt folder the whole case."""
+    Path("raw/a/a_t1.nii.gz").rename("raw/a/a_T1.nii.gz")
+    Path("raw/b").rename("raw/patient b")
+    for words in (("inspect", "raw"), ("prepare", "raw", "prepared")):
+        cli.run([*words, "--workers", "0"])
+        said = capsys.readouterr().err
+        assert "6 files in the folders of cases are taken for no modality, the first is raw/a/a_T1.nii.gz" in said
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_absent_case(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listdir = os.listdir
+
+    def refusing(folder: Path) -> list[str]:
+        if Path(folder).name == "b":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", refusing)
+    assert "raw/b: permission denied" in refused(capsys, "inspect", "raw", "--workers", 0)
+
+
+def test_a_file_of_nnunet_with_another_ending_is_no_absent_modality(tmp_path: Path) -> None:
+    raw = write("nnunet", tmp_path / "raw")
+    image = next(raw.glob("imagesTr/*_0000.nii.gz"))
+    nibabel.save(nibabel.load(image), image.with_suffix(""))
+    image.unlink()
+    with pytest.raises(
+        InputError, match=rf"{image.with_suffix('')}: is not called \.nii\.gz, which dataset\.json says"
+    ):
+        read_study(raw)

@@ -9,8 +9,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from passion.data.new_cases import check_headers, read_new_cases, unrecognised
+from passion.data.new_cases import check_headers, read_new_cases
 from passion.data.sources.brats import BRATS2020
+from passion.data.sources.contract import unrecognised
 from passion.data.study import Case
 from passion.errors import InputError
 

@@ -20,9 +20,10 @@ def inspect(
     from passion.data.geometry import with_geometry
     from passion.data.inspection import inspect_study
     from passion.data.sources import read_study
-    from passion.overview import print_inspection, print_json
+    from passion.overview import note_unrecognised, print_inspection, print_json
 
     study, cases = read_study(raw, layout)
+    note_unrecognised(cases)
     found = inspect_study(with_geometry(study, resample), cases, raw, workers)
     if json:
         print_json(found.to_dict())
@@ -207,8 +208,10 @@ def prepare(
     from passion.data.inspection import check_every_modality_exists
     from passion.data.prepare import prepare as prepare_study
     from passion.data.sources import read_study
+    from passion.overview import note_unrecognised
 
     study, cases = read_study(raw, layout)
+    note_unrecognised(cases)
     study = with_geometry(study, resample, spacing, orientation)
     check_every_modality_exists(study, cases, raw)
     made = prepare_study(study, cases, prepared, workers, skip_broken)

@@ -73,13 +73,12 @@ def predict(
 def _predict_cases(
     predictor: "Predictor", raw: Path, layout: str | None, out: Path, probabilities: Path | None, skip_broken: bool
 ) -> None:
-    from passion.data.new_cases import read_new_cases, unrecognised
+    from passion.data.new_cases import read_new_cases
+    from passion.overview import note_unrecognised
     from passion.predicted_cases import TABLE, predict_cases
 
     cases = read_new_cases(raw, layout, predictor.study)
-    others = unrecognised(cases)
-    if others:
-        note(f"{len(others)} files in the folders of cases are taken for no modality, the first is {others[0]}")
+    note_unrecognised(cases)
     outcome = predict_cases(predictor, cases, raw, out, probabilities, skip_broken)
     say(f"{out}: {outcome.done} cases segmented, {outcome.kept} kept; subsets and volumes in {out / TABLE}")
     if outcome.remarked:

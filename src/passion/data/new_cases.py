@@ -10,10 +10,10 @@ import numpy as np
 
 from passion.data.nifti import open_nifti
 from passion.data.sources import read_study
-from passion.data.sources.contract import case_of
+from passion.data.sources.contract import case_of, nifti_names
 from passion.data.sources.declaration import DATASET, numbered_modalities, read_dataset
 from passion.data.sources.manifest import check_once, path_of, rows_of
-from passion.data.sources.plan import EXTENSIONS, stem_of
+from passion.data.sources.plan import stem_of
 from passion.data.study import Case, Channel, Study, file_of
 from passion.data.volumes import Volume, check_same_grid, read_image
 from passion.errors import InputError
@@ -39,7 +39,7 @@ def read_new_cases(raw: Path, layout: str | None, study: Study) -> list[Case]:
     """
     if raw.suffix.lower() == ".csv" and raw.is_file():
         return _listed(raw, study)
-    files = [] if (raw / DATASET).exists() else _nifti_files(raw)
+    files = [] if (raw / DATASET).exists() or not raw.is_dir() else [raw / name for name in nifti_names(raw)]
     if files and layout == NUMBERED:
         return _numbered(raw, files, study)
     if layout is None and any(re.fullmatch(r".+_0000", stem_of(path)) for path in files):
@@ -48,16 +48,6 @@ def read_new_cases(raw: Path, layout: str | None, study: Study) -> list[Case]:
     found, cases = read_study(raw, layout)
     check_known(found.modalities, study, raw)
     return cases
-
-
-def unrecognised(cases: Sequence[Case]) -> list[Path]:
-    """NIfTI files in folders that are called as the case is, which no modality is taken from, for their names."""
-    found = []
-    for case in cases:
-        files = set(case.files.values())
-        for folder in sorted({path.parent for path in files if path.parent.name == case.name}):
-            found += [path for path in _nifti_files(folder) if path not in files]
-    return found
 
 
 def check_known(modalities: Sequence[str], study: Study, where: Path) -> None:
@@ -82,10 +72,6 @@ def _listed(table: Path, study: Study) -> list[Case]:
         files = {name: path_of(row[name], table) for name in study.modalities if row.get(name)}
         cases.append(Case(row["case"], files))
     return sorted(cases, key=lambda case: case.name)
-
-
-def _nifti_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("[!.]*") if path.name.endswith(EXTENSIONS) and path.is_file())
 
 
 def _channels(folder: Path, study: Study) -> Sequence[str]:

@@ -1,8 +1,8 @@
 """What a layout on disk is."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from glob import escape
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,8 +32,31 @@ def case_of(name: str, images: Mapping[str, Sequence[Path]], target: Sequence[Pa
 
 
 def subfolders(root: Path) -> list[Path]:
-    """The visible folders in `root`, sorted by name; none where it is no folder."""
-    return sorted(path for path in root.glob("[!.]*") if path.is_dir())
+    """The visible folders in `root`, sorted by name; none where it is no folder.
+
+    Raises:
+        PermissionError: it cannot be looked into.
+    """
+    names = os.listdir(root) if root.is_dir() else []
+    return [root / name for name in sorted(names) if not name.startswith(".") and (root / name).is_dir()]
+
+
+def nifti_names(folder: Path) -> list[str]:
+    """The visible NIfTI files in `folder`, sorted.
+
+    Raises:
+        PermissionError: it cannot be looked into: what is there would otherwise be taken for absent.
+    """
+    return sorted(name for name in os.listdir(folder) if not name.startswith(".") and name.endswith(EXTENSIONS))
+
+
+def unrecognised(cases: Sequence[Case]) -> list[Path]:
+    """NIfTI files that no case has, for their names: in folders that are called as a case is, and in those beside."""
+    files = {path for case in cases for path in case.files.values()}
+    of_cases = {path.parent for case in cases for path in case.files.values() if path.parent.name == case.name}
+    folders = {folder for root in {folder.parent for folder in of_cases} for folder in subfolders(root)}
+    found = [folder / name for folder in sorted(folders) for name in nifti_names(folder)]
+    return [path for path in found if path not in files]
 
 
 def cases_in(
@@ -52,7 +75,7 @@ def cases_in(
     """
     cases = []
     for folder in folders:
-        if any(folder.glob(f"{escape(folder.name)}{mark}*.nii*")):
+        if any(name.startswith(f"{folder.name}{mark}") for name in nifti_names(folder)):
             images = {name: nifti_files(folder, f"{folder.name}{mark}{suffix}") for name, suffix in suffixes.items()}
             target = nifti_files(folder, f"{folder.name}{mark}seg")
             if not target and other_labels:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from passion.data.sources.contract import Source
+from passion.data.sources.contract import Source, nifti_names
 from passion.data.sources.declaration import (
     DATASET,
     checked,
@@ -208,4 +208,10 @@ def _images(folder: Path, ending: str, study: Study) -> dict[str, dict[str, Path
 
 
 def _files(folder: Path, ending: str) -> Iterable[Path]:
-    return sorted(file for file in folder.glob(f"*{ending}") if not file.name.startswith("."))
+    names = nifti_names(folder) if folder.is_dir() else []
+    for name in names:
+        if not name.endswith(ending):
+            raise InputError(
+                f"{folder / name}: is not called {ending}, which {DATASET} says is the file_ending; convert or move it"
+            )
+    return [folder / name for name in names]
