@@ -192,3 +192,41 @@ def test_names_that_no_table_can_hold_are_refused(name: bytes, here: Path) -> No
         path.rename(path.with_name(path.name.replace("a_", os.fsdecode(name) + "_", 1)))
     with pytest.raises(InputError, match="cannot be called so; rename it"):
         read_study(Path("raw"))
+
+
+def test_files_that_were_exchanged_are_noticed(here: Path) -> None:
+    """Unpacked together and not compressed, they have the same time and size."""
+    for name in ("t1", "t2"):
+        image = nibabel.load(f"raw/a/a_{name}.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine), f"raw/a/a_{name}.nii")
+        Path(f"raw/a/a_{name}.nii.gz").unlink()
+        os.utime(f"raw/a/a_{name}.nii", (1e9, 1e9))
+    passion("prepare", "raw", "prepared", "--workers", 0)
+    before = {name: Path(f"prepared/cases/a/{name}.npy").read_bytes() for name in ("t1", "t2")}
+    Path("raw/a/a_t1.nii").rename("raw/a/a")
+    Path("raw/a/a_t2.nii").rename("raw/a/a_t1.nii")
+    Path("raw/a/a").rename("raw/a/a_t2.nii")
+    passion("prepare", "raw", "prepared", "--workers", 0)
+    after = {name: Path(f"prepared/cases/a/{name}.npy").read_bytes() for name in ("t1", "t2")}
+    assert after == {"t1": before["t2"], "t2": before["t1"]}
+    assert before["t1"] != before["t2"]
+
+
+def test_a_case_that_was_withdrawn_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    passion("prepare", "raw", "prepared", "--workers", 0)
+    shutil.rmtree("raw/b")
+    passion("prepare", "raw", "prepared", "--workers", 0)
+    said = capsys.readouterr().err
+    assert "prepared: has 1 cases from before that raw has not, the first is b; if it was withdrawn, remove" in said
+    assert "prepared/cases/b" in said
+
+
+def test_scoring_what_a_run_was_trained_on_is_said(trained: Path, study: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    split = pd.read_csv(study / "split.csv")
+    case = split.loc[split["part"] == "train", "case"].iloc[0]
+    split.loc[split["case"] == case, "part"] = "test"
+    split.to_csv(tmp_path / "leak.csv", index=False)
+    passion("evaluate", tmp_path / "run", "--split", tmp_path / "leak.csv", "--device", "cpu")
+    assert f"leak.csv: 1 of its 3 cases were trained or validated on, the first is {case}" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run/evaluation/test-last/settings.json").read_text())["seen_in_training"] == 1

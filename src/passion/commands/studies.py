@@ -217,6 +217,12 @@ def prepare(
     made = prepare_study(study, cases, prepared, workers, skip_broken)
     for line in "\n".join(made.left_out.values()).splitlines():
         note(f"left out: {line}")
+    if made.others:
+        first = made.others[0]
+        note(
+            f"{prepared}: has {len(made.others)} cases from before that {raw} has not, the first is {first}; if it was "
+            f"withdrawn, remove {prepared / 'cases' / first}, and its name from splits"
+        )
     left_out = f", {len(made.left_out)} left out" if made.left_out else ""
     say(f"{prepared}: {made.cases} cases, {made.done} of them prepared now{left_out}")
     others = without_reference(study, cases)

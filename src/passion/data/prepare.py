@@ -1,5 +1,6 @@
 """From raw files to the prepared study: crop and normalise each modality by itself, store."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +20,9 @@ from passion.parallel import attempt_each
 
 MOST_VOXELS = 2**30
 """Of a case's grid, 4 GB a modality: more is taken for a slip in the spacing."""
+
+BLOCKS, BLOCK = 5, 4096
+"""How many blocks of a file are looked at to notice that it is another one, and their bytes."""
 
 NOTHING_THERE = (
     "nothing of it is in the field of view of the grid that its case is brought to; compare their places in a viewer, "
@@ -51,13 +55,24 @@ def normalise(voxels: NDArray[np.float32]) -> tuple[NDArray[np.float32], Box]:
 
 
 def fingerprint(case: Case) -> dict[str, list[int]]:
-    """Size in bytes and time of change in ns of each file, by modality.
+    """Size in bytes, time of change in ns, and CRC-32 of a few blocks of each file, by modality.
+
+    Files that were unpacked together may have the same times, and uncompressed ones the same size: only what is in
+    them then tells which was exchanged for which. A gzip file ends with the checksum of all that it holds.
 
     Raises:
         OSError: a file cannot be looked at.
     """
-    stats = {name: path.stat() for name, path in case.files.items()}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+    return {name: _fingerprint_of(path) for name, path in case.files.items()}
+
+
+def _fingerprint_of(path: Path) -> list[int]:
+    stat, checksum = path.stat(), 0
+    with path.open("rb") as file:
+        for start in np.linspace(0, max(0, stat.st_size - BLOCK), BLOCKS, dtype=int):
+            file.seek(start)
+            checksum = zlib.crc32(file.read(BLOCK), checksum)
+    return [stat.st_size, stat.st_mtime_ns, checksum]
 
 
 def prepare_case(case: Case, study: Study, out: Path) -> None:
@@ -135,14 +150,16 @@ class Preparation:
     """What `prepare` did.
 
     Args:
-        cases: that the prepared study has.
+        cases: that were given and are in the prepared study.
         done: how many of them were prepared, not counting those kept.
         left_out: why, by the names of the cases that were left out.
+        others: that the prepared study has from before.
     """
 
     cases: int
     done: int
     left_out: Mapping[str, str]
+    others: Sequence[str]
 
 
 def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int, skip_broken: bool = False) -> Preparation:
@@ -182,7 +199,9 @@ def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int, skip_b
                 remove(beside)
             raise
         _move(beside, out, study, left_out)
-    return Preparation(len(cases) - len(left_out), len(todo) - len(left_out), left_out)
+    given = {case.name for case in cases}
+    others = [name for name in PreparedStudy.open(out).cases if name not in given]
+    return Preparation(len(cases) - len(left_out), len(todo) - len(left_out), left_out, others)
 
 
 def _is_kept(case: Case, done: Mapping[str, Mapping[str, list[int]]]) -> bool:

@@ -206,6 +206,7 @@ class PreparedStudy:
     study: Study
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Why, by the names of the cases whose files are broken."""
+    _read: dict[str, PreparedCase] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def open(cls, folder: Path) -> "PreparedStudy":
@@ -246,11 +247,16 @@ class PreparedStudy:
         return {name: str(one) for name, one in zip(names, outcomes, strict=True) if isinstance(one, InputError)}
 
     def case(self, name: str) -> PreparedCase:
-        """One case.
+        """One case, as it was when it was first asked for.
 
         Raises:
             InputError: there is no such case.
         """
+        if name not in self._read:
+            self._read[name] = self._read_case(name)
+        return self._read[name]
+
+    def _read_case(self, name: str) -> PreparedCase:
         folder = case_folder(self.folder, name)
         path, remedy = folder / "case.json", "prepare it or take it off the list"
         if not path.is_file():

@@ -1,5 +1,6 @@
 """Scoring a run folder."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -7,7 +8,7 @@ from typing import Literal
 import pandas as pd
 import torch
 
-from passion.data.split import read_split
+from passion.data.split import read_split, read_table
 from passion.data.store import PreparedStudy
 from passion.data.study import Study
 from passion.data.whole_cases import WholeCases
@@ -82,6 +83,12 @@ def evaluate_run(
             f"{trained.study.name} with {trained.study.geometry}; prepare it alike"
         )
     asked = read_split(split or run / "split.csv", study.cases, study.left_out)[part]
+    seen = _seen_in_training(asked, run) if split else []
+    if seen:
+        note(
+            f"{split}: {len(seen)} of its {len(asked)} cases were trained or validated on, the first is {seen[0]}; the "
+            "scores say nothing of new cases"
+        )
     broken = study.check(asked)
     if broken and not (skip_broken and len(broken) < len(asked)):
         raise InputError("\n".join(broken.values()))
@@ -98,7 +105,7 @@ def evaluate_run(
     settings = {
         "split": part, "checkpoint": checkpoint, "epoch": trained.epoch, "overlap": OVERLAP, "cases": len(cases),
         "by": by, "distance_unit": "mm" if by == "subject" else "pixels", "surface_tolerance": tolerance_mm,
-        "device": str(where), "precision": used, "left_out": broken, **versions(),
+        "device": str(where), "precision": used, "left_out": broken, "seen_in_training": len(seen), **versions(),
     }  # fmt: skip
     made_of = {
         **settings, **surroundings(), "study": trained.study.to_dict(), "prepared": study.study.to_dict(),
@@ -110,6 +117,15 @@ def evaluate_run(
         with torch.autocast(where.type, torch.bfloat16, enabled=used == "bf16"):
             evaluate(trained.network, cases, trained.study, where, scored, by, tolerance_mm)
         return scored.write(names, settings), trained.study, folder
+
+
+def _seen_in_training(names: Sequence[str], run: Path) -> list[str]:
+    """Those of another split that the run was trained on or chosen by; an exported model does not say."""
+    path = run / "split.csv"
+    if not path.exists():
+        return []
+    own = read_table(path, ["case", "part"])
+    return sorted(set(own.loc[own["part"] != "test", "case"]) & set(names))
 
 
 def _folder_beside(model: Path) -> Path:
