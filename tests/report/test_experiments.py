@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from io import StringIO
 
 import pandas as pd
+import pytest
 from rich.console import Console
 
 from passion.data.sources.brats import BRATS2020
 from passion.experiments.grid import Layout
 from passion.experiments.scores import PLACE, SCORES
-from passion.report.experiments import print_regions, print_subsets
+from passion.report.experiments import print_regions, print_subsets, print_tables
 
 ROW = ("IDT", "mmformer", "Baseline")
 
@@ -36,3 +37,15 @@ def test_a_mean_is_over_all_masks_where_a_seed_lacks_a_case() -> None:
 
 def test_what_is_not_finished_is_a_dash() -> None:
     assert printed([]) == ["IDT Baseline 0/2" + 4 * " —", "IDT Baseline mmformer 0/2" + 16 * " —"]
+
+
+def test_numbers_of_table_2_are_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    row = ("(0.2,0.4,0.6,0.8)", "mmformer", "+pixel+semantic+delta")
+    rows = [
+        ("BraTS2020", *row, seed, "a", "t1", region, seed, 100 * seed, 100 * seed, 0)
+        for seed in range(2)
+        for region in BRATS2020.regions
+    ]
+    scores = pd.DataFrame(rows, columns=[*PLACE, *SCORES])
+    print_tables({"table2": scores}, [Layout("table2", "regions", BRATS2020, [row])], 2)
+    assert capsys.readouterr().out.count("50.00 ±70.71") == 8

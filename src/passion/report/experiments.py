@@ -21,7 +21,7 @@ PRINTED = ("dice", "hd95_pooled")
 NO_INTERVALS = Bootstrap(count=1)
 UNFINISHED: Record = {"mean": np.nan, "seed_sd": np.nan, "n_seeds": 0}
 
-WIDTHS = {"regions": 100, "subsets": 160}
+WIDTHS = {"regions": 120, "subsets": 160}
 """Characters that the tables may take, also where a terminal has fewer: numbers are never cut."""
 
 
