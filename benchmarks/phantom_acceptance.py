@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from passion.data.phantom import acceptance, heart, heart_acceptance
+import brain_acceptance
+import heart_acceptance
+
+from passion.data.phantom import heart
 from passion.data.phantom.anatomy import grid_of, load_atlas
 from passion.data.phantom.brain import generate_case
 from passion.errors import InputError
@@ -45,10 +48,10 @@ def main() -> int:
         except InputError as error:
             parser.error(str(error))
         brains = timed(lambda index: generate_case(options.seed, index, grid), options.cases, seconds)
-        results = acceptance.findings(acceptance.acceptance(brains))
+        results = brain_acceptance.findings(brain_acceptance.acceptance(brains))
     else:
         hearts = timed(lambda index: heart.generate_case(options.seed, index), options.cases, seconds)
-        results = acceptance.findings(heart_acceptance.acceptance(hearts), heart_acceptance.LIMITS)
+        results = brain_acceptance.findings(heart_acceptance.acceptance(hearts), heart_acceptance.LIMITS)
     print(f"{options.cases} cases of the {options.phantom} phantom, seed {options.seed}")
     print(f"{'figure':<32}{'value':>8}   {'limits':<17}ok")
     for result in results:

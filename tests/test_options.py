@@ -3,15 +3,25 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from command_line import refused
 
 from passion import cli
 from passion.cli import COMMANDS
+from passion.commands import experiments, scores, use
 from passion.data.sources.brats import BRATS2020
 from passion.data.study import write_run_study
+from passion.demo import SCALES
+from passion.evaluation.run import Precision, evaluate_run
+from passion.evaluation.subsets import By
+from passion.experiments.cluster import Cluster
 from passion.options import parse
+from passion.report.comparison import Rows
+from passion.report.tables import METRICS
+from passion.runs import CheckpointName
+from passion.windows import Blend
 
 LIST = "a list of whole numbers"
 TRAIN = ("train", "--out", "run", "--data.prepared", "prepared", "--data.split", "split.csv")
@@ -76,3 +86,19 @@ def test_options_that_are_objects_are_parsed() -> None:
 
     found = parse("anything", command, ["--norm", "test_options.Norm", "--norm.groups", "3"])
     assert found["norm"].init_args.groups == 3
+
+
+@pytest.mark.parametrize(("own", "called"), [
+    (use.Checkpoint, get_args(CheckpointName)),
+    (scores.Checkpoint, get_args(CheckpointName)),
+    (use.Blend, get_args(Blend)),
+    (scores.By, get_args(By)),
+    (scores.Precision, get_args(Precision)),
+    (scores.Part, get_args(get_type_hints(evaluate_run)["part"])),
+    (scores.Rows, get_args(Rows)),
+    (scores.Metric, ("main", *METRICS)),
+    (experiments.Cluster, get_args(Cluster)),
+    (get_type_hints(experiments.demo)["scale"], tuple(SCALES)),
+])  # fmt: skip
+def test_choices_are_those_of_what_a_command_calls(own: Any, called: tuple[str, ...]) -> None:
+    assert get_args(own) == called

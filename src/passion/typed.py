@@ -13,6 +13,9 @@ Made = TypeVar("Made")
 SCALARS = {bool: (bool,), int: (int,), float: (int, float), str: (str,), Path: (str,), NoneType: (NoneType,)}
 """What a plain value has to be for each annotation."""
 
+WORDS = {tuple: "a list", list: "a list", Mapping: "names with values", NoneType: "null"}
+"""What JSON and YAML call an annotation, where Python's name is another."""
+
 
 def build(cls: type[Made], value: object, name: str = "") -> Made:
     """A dataclass from names and values; what is left out has its default.
@@ -71,7 +74,7 @@ def _first_that_fits(hints: tuple[Any, ...], value: object, name: str) -> Any:
 def _described(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(map(str, get_args(hint)))
-    return "null" if hint is NoneType else getattr(hint, "__name__", str(hint))
+    return WORDS.get(get_origin(hint) or hint, getattr(hint, "__name__", str(hint)))
 
 
 def _joined(name: str, key: object) -> str:

@@ -4,8 +4,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from brain_acceptance import LIMITS, acceptance, auc, case_figures, findings
 
-from passion.data.phantom.acceptance import LIMITS, acceptance, auc, case_figures, findings
 from passion.data.phantom.anatomy import Grid, Tissues, grid_of, load_atlas
 from passion.data.phantom.brain import BrainCase, generate_case, write_study
 from passion.data.phantom.noise import even_uniforms, smooth_noise

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import heart_acceptance
 import numpy as np
 import pytest
+from brain_acceptance import findings
 from command_line import passion, refused
 
-from passion.data.phantom import heart_acceptance
-from passion.data.phantom.acceptance import findings
 from passion.data.phantom.heart import RANGES_ML, HeartCase, generate_case, write_study
 from passion.data.phantom.noise import smooth_plane
 from passion.data.phantom.tumour import largest_part

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import yaml
+from typing import Any, Literal
 
 from passion.data.study import Study
 from passion.errors import InputError
+from passion.reading import is_file, read_yaml
+from passion.typed import Made, build
 
 Rates = Mapping[str, float]
 """Missing rate of each modality, by name."""
@@ -37,10 +35,10 @@ class Grid:
     """
 
     shape: Shape
-    networks: Sequence[str]
+    networks: tuple[str, ...]
     methods: Mapping[str, Options]
     rates: Mapping[str, Mapping[str, Rates]]
-    perfect: Sequence[str] = ()
+    perfect: tuple[str, ...] = ()
 
     def kind(self, modalities: Sequence[str]) -> str | None:
         """The kind of study that has exactly these modalities; None where the table has none."""
@@ -68,7 +66,7 @@ class Scale:
         networks: options of each network by its name.
     """
 
-    split: Sequence[int]
+    split: tuple[int, ...]
     cases: int | None = None
     data: Options = field(default_factory=dict)
     training: Options = field(default_factory=dict)
@@ -92,25 +90,24 @@ class Layout:
     rows: Sequence[tuple[str, str, str]]
 
 
-def _shipped(folder: str) -> dict[str, Traversable]:
-    own = [file for file in (files("passion.experiments") / folder).iterdir() if file.name.endswith(".yaml")]
-    return {file.name.removesuffix(".yaml"): file for file in sorted(own, key=lambda file: file.name)}
+def _shipped(folder: str) -> dict[str, Path]:
+    return {path.stem: path for path in sorted((Path(__file__).parent / folder).glob("*.yaml"))}
 
 
-def _read(name: str, folder: str) -> tuple[str | Path, dict[str, Any]]:
+def _read(name: str, folder: str) -> tuple[Path, Any]:
     """Where it stands and what stands in the file of the package, or the user's own, that `name` names."""
     shipped = _shipped(folder)
-    if name not in shipped and not Path(name).is_file():
+    path = shipped.get(name, Path(name))
+    if not is_file(path):
         raise InputError(f"{name!r} is none of {', '.join(shipped)}, nor a YAML file")
-    source = name if name in shipped else Path(name)
-    text = (shipped[name] if name in shipped else Path(name)).read_text(encoding="utf-8")
+    return path, read_yaml(path)
+
+
+def _built(cls: type[Made], content: object, path: Path, name: str = "") -> Made:
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{source}: cannot be read as YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{source}: holds no names with values; see docs/reproducing.md")
-    return source, content
+        return build(cls, content, name)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; see docs/reproducing.md") from error
 
 
 def read_grid(name: str) -> Grid:
@@ -123,20 +120,25 @@ def read_grid(name: str) -> Grid:
     >>> len(grid.rows("brats"))
     25
     """
-    source, content = _read(name, "grids")
-    try:
-        grid = Grid(**content)
-        rates = {kind: {str(key): dict(value) for key, value in of.items()} for kind, of in grid.rates.items()}
-        unnamed = [method for method, options in grid.methods.items() if "name" not in options]
-    except (TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"{source}: is no grid ({error}); see docs/reproducing.md") from error
-    unknown = [method for method in grid.perfect if method not in grid.methods]
-    if grid.shape not in get_args(Shape):
-        raise InputError(f"{source}: shape {grid.shape!r} is neither regions nor subsets")
-    if unnamed or unknown:
-        problem = f"method {unnamed[0]!r} has no name" if unnamed else f"perfect: {unknown[0]!r} is none of its methods"
-        raise InputError(f"{source}: {problem}")
-    return Grid(grid.shape, list(grid.networks), dict(grid.methods), rates, tuple(grid.perfect))
+    path, content = _read(name, "grids")
+    grid = _built(Grid, content, path)
+    problems = [
+        *(
+            f"{key}: {name!r} stands there twice"
+            for key, names in (("networks", grid.networks), ("perfect", grid.perfect))
+            for name in names if names.count(name) > 1
+        ),
+        *(f"method {name!r} has no name" for name, of in grid.methods.items() if not isinstance(of.get("name"), str)),
+        *(f"perfect: {method!r} is none of its methods" for method in grid.perfect if method not in grid.methods),
+        *(
+            f"rates.{kind}.{setting}.{name} is {rate}, expected a number in [0, 1)"
+            for kind in grid.rates for setting, rates in grid.rates[kind].items() for name, rate in rates.items()
+            if not 0 <= rate < 1
+        ),
+    ]  # fmt: skip
+    if problems:
+        raise InputError(f"{path}: {problems[0]}")
+    return grid
 
 
 def read_scale(name: str) -> dict[str, Scale]:
@@ -148,12 +150,11 @@ def read_scale(name: str) -> dict[str, Scale]:
     >>> read_scale("paper")["brats"].training["epochs"]
     300
     """
-    source, content = _read(name, "scales")
-    try:
-        scales = {kind: Scale(**options) for kind, options in content.items()}
-    except TypeError as error:
-        raise InputError(f"{source}: is no scale ({error}); see docs/reproducing.md") from error
+    path, content = _read(name, "scales")
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no names with values; see docs/reproducing.md")
+    scales = {str(kind): _built(Scale, options, path, str(kind)) for kind, options in content.items()}
     for kind, scale in scales.items():
-        if [type(count) for count in scale.split] != [int] * 3 or min(scale.split) < 0:
-            raise InputError(f"{source}: {kind}: split {scale.split}: give three numbers, for train, val and test")
+        if len(scale.split) != 3 or min(scale.split) < 0:
+            raise InputError(f"{path}: {kind}.split is {list(scale.split)}, expected three numbers: train, val, test")
     return scales

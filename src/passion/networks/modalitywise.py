@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -97,23 +98,32 @@ class UnimodalDecoder(nn.Module):
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which encoded rows the answers see: Q pairs of an answer and a modality; all on the device of the features.
+    """Which encoded rows the answers see: Q pairs of an answer and a modality; all but `seen` where the features are.
 
     Args:
+        seen: (P, M) bool, on the CPU: True for each pair.
         answer: (Q,) int64, which of the P answers.
         modality: (Q,) int64.
         row: (Q,) int64, which of the R rows.
         selection: (P, R) of 0 and 1, the same as a matrix.
-        groups: which of the pairs have modality 0, 1, ...: M tensors, int64.
-        place: (Q,) int64, where each pair stands in all groups joined.
     """
 
+    seen: Tensor
     answer: Tensor
     modality: Tensor
     row: Tensor
     selection: Tensor
-    groups: tuple[Tensor, ...]
-    place: Tensor
+
+    @cached_property
+    def groups(self) -> tuple[Tensor, ...]:
+        """Which of the pairs have modality 0, 1, ...: M tensors, int64."""
+        order = self.seen.nonzero()[:, 1].argsort(stable=True).to(self.row.device, non_blocking=True)
+        return torch.split(order, self.seen.sum(0).tolist())
+
+    @cached_property
+    def place(self) -> Tensor:
+        """(Q,) int64, where each pair stands in all groups joined."""
+        return torch.cat(self.groups).argsort()
 
 
 @dataclass(frozen=True)
@@ -131,19 +141,14 @@ class RowEncoding(Encoding):
 
     def pairs(self, case: Tensor, subset: Tensor) -> Pairs:
         """What `case` (P,) seen through `subset` (P, M) is made of."""
-        answer, modality = (subset & self.present[case]).nonzero(as_tuple=True)
+        seen = subset & self.present[case]
+        answer, modality = seen.nonzero(as_tuple=True)
         row = self.row[case[answer], modality]
         selection = torch.zeros(len(case), len(self.features[0]))
         selection[answer, row] = 1
         device = self.features[0].device
-        groups = [(modality == index).nonzero().flatten() for index in range(subset.shape[1])]
-        place = torch.cat(groups).argsort()
-        answer, modality, row, selection, place = (
-            tensor.to(device, non_blocking=True) for tensor in (answer, modality, row, selection, place)
-        )
-        return Pairs(
-            answer, modality, row, selection, tuple(group.to(device, non_blocking=True) for group in groups), place
-        )
+        there = (tensor.to(device, non_blocking=True) for tensor in (answer, modality, row, selection))
+        return Pairs(seen, *there)
 
 
 class ModalityWise(Segmenter):

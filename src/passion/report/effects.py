@@ -6,6 +6,7 @@ settings, the region `AVERAGE_COLUMN` where it is over those that the study aver
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
@@ -49,12 +50,15 @@ def table_means(
     Returns:
         KEYS, the columns of `statistics.cell_means`, and `paper`, NaN where the paper has no such number.
     """
-
-    def means(scores: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-        return cell_means(scores, keys, metric, bootstrap=bootstrap)
-
-    found = _by_subset(table.averaged_scores, means, each_subset)
+    found = row_means(table.averaged_scores, metric, bootstrap, each_subset=each_subset)
     return _with_paper(found, paper_numbers(table, metric))
+
+
+def row_means(
+    averaged_scores: pd.DataFrame, metric: str, bootstrap: Bootstrap, *, each_subset: bool = False
+) -> pd.DataFrame:
+    """As `table_means` without the paper's numbers, of scores that need no run folders behind them."""
+    return _by_subset(averaged_scores, partial(cell_means, metric=metric, bootstrap=bootstrap), each_subset)
 
 
 def weighted_means(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """The paper's tables from the tidy scores of a grid of runs: means over seeds, with their spread."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,61 +10,19 @@ from rich.text import Text
 
 from passion.data.study import Study
 from passion.experiments.grid import Layout
+from passion.report.bootstrap import Bootstrap
+from passion.report.effects import Record, records, row_means
+from passion.report.paper import AVERAGE
 from passion.report.results import subset_names
-from passion.report.tables import (
-    AVERAGE_COLUMN,
-    AVERAGE_ROW,
-    METRICS,
-    NOTHING,
-    format_subset,
-    format_value,
-    subset_table,
-)
+from passion.report.statistics import with_average_region
+from passion.report.tables import AVERAGE_COLUMN, METRICS, format_subset, format_value
 
-KEYS = ["setting", "network", "method"]
 PRINTED = ("dice", "hd95_pooled")
-Row = tuple[str, str, str]
-"""Setting, network and method."""
+NO_INTERVALS = Bootstrap(count=1)
+UNFINISHED: Record = {"mean": np.nan, "seed_sd": np.nan, "n_seeds": 0}
 
-WIDTHS = {"regions": 100, "subsets": 160}
+WIDTHS = {"regions": 120, "subsets": 160}
 """Characters that the tables may take, also where a terminal has fewer: numbers are never cut."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Of the values of several seeds.
-
-    Args:
-        mean: over seeds.
-        deviation: standard deviation over seeds; NaN of one.
-    """
-
-    mean: float
-    deviation: float
-
-    def __str__(self) -> str:
-        return format_value(self.mean) if np.isnan(self.deviation) else f"{self.mean:.2f} ±{self.deviation:.2f}"
-
-
-def by_seed(scores: pd.DataFrame, study: Study, metric: str) -> dict[Row, list[pd.DataFrame]]:
-    """The subset table (see `subset_table`) of every seed of each row of a table.
-
-    Args:
-        scores: of one data set: setting, network, method, seed, case, subset, region and the metrics.
-        study: gives the order of subsets and regions.
-        metric: a column of `scores`.
-    """
-    tables: dict[Row, list[pd.DataFrame]] = {}
-    for key, rows in scores.groupby([*KEYS, "seed"], sort=True):
-        setting, network, method, _ = (str(part) for part in key)
-        tables.setdefault((setting, network, method), []).append(subset_table(rows, study, metric))
-    return tables
-
-
-def spread(tables: Sequence[pd.DataFrame], subset: str, region: str) -> Spread:
-    """Over seeds, of one entry of their subset tables."""
-    values = pd.Series([table.loc[subset, region] for table in tables], dtype=float)
-    return Spread(float(values.mean()), float(values.std()))
 
 
 def print_tables(scores: Mapping[str, pd.DataFrame], layouts: Sequence[Layout], seeds: int) -> None:
@@ -87,7 +44,7 @@ def print_regions(scores: pd.DataFrame, layout: Layout, seeds: int, console: Con
     """Print a row a setting and method and a column a region, averaged over all subsets (Tables 1 and 2)."""
     study = layout.study
     for metric in PRINTED:
-        tables = by_seed(scores, study, metric)
+        means = _means(scores, study, metric)
         shown = _table(f"{layout.table}, {study.name}: {METRICS[metric].label}", ["MR", "method", "seeds"])
         regions = [*study.averaged_regions, AVERAGE_COLUMN]
         for region in regions:
@@ -96,9 +53,9 @@ def print_regions(scores: pd.DataFrame, layout: Layout, seeds: int, console: Con
         for setting, network, method in layout.rows:
             if setting != before:
                 shown.add_section()
-            found = tables.get((setting, network, method), [])
-            entries = [str(spread(found, AVERAGE_ROW, region)) if found else NOTHING for region in regions]
-            shown.add_row(Text(setting if setting != before else ""), method, f"{len(found)}/{seeds}", *entries)
+            found = [means.get((setting, network, method, AVERAGE, region), UNFINISHED) for region in regions]
+            done = f"{found[-1]['n_seeds']}/{seeds}"
+            shown.add_row(Text(setting if setting != before else ""), method, done, *map(_with_spread, found))
             before = setting
         console.print(shown)
 
@@ -106,21 +63,35 @@ def print_regions(scores: pd.DataFrame, layout: Layout, seeds: int, console: Con
 def print_subsets(scores: pd.DataFrame, layout: Layout, seeds: int, console: Console) -> None:
     """Print a row a setting, method and network and a column a subset, for each region (Table 3): Dice."""
     study = layout.study
-    tables = by_seed(scores, study, "dice")
-    subsets = [*subset_names(study), AVERAGE_ROW]
+    means = _means(scores, study, "dice", each_subset=True)
+    subsets = [*subset_names(study), AVERAGE]
     kinds = list(dict.fromkeys((setting, method) for setting, _, method in layout.rows))
     ordered = sorted(layout.rows, key=lambda row: kinds.index((row[0], row[2])))
     for region in study.averaged_regions:
         title = f"{layout.table}, {study.name}: {METRICS['dice'].label} of {region}"
         shown = _table(title, ["training", "network", "seeds"])
         for subset in subsets:
-            dots = "Avg." if subset == AVERAGE_ROW else format_subset(subset, study).replace(" ", "\n")
+            dots = AVERAGE_COLUMN if subset == AVERAGE else format_subset(subset, study).replace(" ", "\n")
             shown.add_column(Text(dots), justify="right", no_wrap=True)
         for setting, network, method in ordered:
-            found = tables.get((setting, network, method), [])
-            means = [format_value(spread(found, subset, region).mean) if found else NOTHING for subset in subsets]
-            shown.add_row(Text(f"{setting} {method}"), network, f"{len(found)}/{seeds}", *means)
+            found = [means.get((setting, network, method, subset, region), UNFINISHED) for subset in subsets]
+            done = f"{found[-1]['n_seeds']}/{seeds}"
+            shown.add_row(Text(f"{setting} {method}"), network, done, *(format_value(one["mean"]) for one in found))
         console.print(shown)
+
+
+def _means(
+    scores: pd.DataFrame, study: Study, metric: str, *, each_subset: bool = False
+) -> Mapping[tuple[str, ...], Record]:
+    """Those of the finished rows, by `effects.KEYS`."""
+    if scores.empty:
+        return {}
+    averaged = with_average_region(scores, study)
+    return records(row_means(averaged, metric, NO_INTERVALS, each_subset=each_subset))
+
+
+def _with_spread(found: Record) -> str:
+    return format_value(found["mean"]) + ("" if np.isnan(found["seed_sd"]) else f" ±{found['seed_sd']:.2f}")
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from brain_acceptance import auc
 
-from passion.data.phantom.acceptance import auc
 from passion.data.phantom.heart import RANGES_ML, HeartCase
 from passion.data.sources.myops import MYOPS2020
 

@@ -95,9 +95,7 @@ def auc(inside: NDArray[np.int16], outside: NDArray[np.int16]) -> float:
     """
     if not inside.size or not outside.size:
         return float("nan")
-    ranks = stats.rankdata(np.concatenate([inside, outside]))[: inside.size]
-    above = ranks.sum() - inside.size * (inside.size + 1) / 2
-    return float(above / (inside.size * outside.size))
+    return float(stats.mannwhitneyu(inside, outside).statistic / (inside.size * outside.size))
 
 
 def findings(figures: Mapping[str, float], limits: Mapping[str, tuple[float, float]] = LIMITS) -> list[Finding]:
