@@ -29,7 +29,7 @@ from passion.data.whole_cases import WholeCase, WholeCases
 from passion.errors import InputError, note, own_words
 from passion.files import remove, write_json, write_text
 from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence
-from passion.parallel import leads
+from passion.parallel import is_rank_zero
 from passion.progress import (
     check_run_folder,
     claim_run_folder,
@@ -166,7 +166,7 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> bool
     Raises:
         InputError: the configuration does not fit, `out` is not as expected, or another process trains there.
     """
-    if leads():
+    if is_rank_zero():
         check_run_folder(out, resume)
     begun = is_begun(out)
     if begun:
@@ -176,8 +176,8 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> bool
     experiment = assemble(configuration)
     if configuration.training.start_from and not checkpoint_path(out, "last").exists():
         _warm_start(configuration.training.start_from, experiment, configuration)
-    with claim_run_folder(out, resume) if leads() else nullcontext():
-        if leads():
+    with claim_run_folder(out, resume) if is_rank_zero() else nullcontext():
+        if is_rank_zero():
             _describe(experiment, configuration, out)
         _fit(experiment, configuration, out)
     return True
@@ -186,7 +186,7 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> bool
 def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> None:
     data, settings = configuration.data, configuration.training
     _quieten_lightning()
-    if leads():
+    if is_rank_zero():
         remove(out / TENSORBOARD)
     trainer = Trainer(
         default_root_dir=out,
@@ -264,7 +264,7 @@ def _plugins() -> list[Any]:
 def _warm_start(run: Path, experiment: Experiment, configuration: Configuration) -> None:
     module = experiment.module
     begun = start_from(run, module.network, module.objective, experiment.study, configuration)
-    if leads():
+    if is_rank_zero():
         note(begun)
 
 
@@ -288,7 +288,7 @@ def _check_unchanged(asked: Configuration, own: Configuration, out: Path) -> Non
                     "option out, or start another run"
                 )
 
-    # Names first: what another name in the run's folder leads to is not for us to import.
+    # Names first: what another name in the run's folder is_rank_zero to is not for us to import.
     compare(*({"network.name": one.network["name"], "objective.name": one.objective["name"]} for one in (asked, own)))
     compare(asked.by_option(), own.by_option())
 

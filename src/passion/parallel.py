@@ -97,6 +97,6 @@ def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iter
         yield from ready
 
 
-def leads() -> bool:
+def is_rank_zero() -> bool:
     """Whether this is the first of the processes that train together: the one that writes and speaks."""
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))

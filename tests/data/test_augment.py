@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 
 from passion.data.augment import Augmentation, augment
-from passion.data.loading import Batch, join, join_and_augment
+from passion.data.loading import Batch, collate, collate_and_augment
 
 STILL = Augmentation(0.0, (0, 1), (False, False, False), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
 PRESENT = torch.tensor([True, False, True])
@@ -66,7 +66,7 @@ def test_intensities_change_where_a_modality_is_present_only(images: torch.Tenso
 def test_augmenting_in_the_workers_or_on_the_device_is_the_same(images: torch.Tensor, target: torch.Tensor) -> None:
     draws = [replace(STILL, angle_degrees=angle, flips=(True, False, False)) for angle in (3.0, -8.0)]
     some = [Batch(images[None], PRESENT[None], PRESENT[None], target[None], (draw,)) for draw in draws]
-    early, late = join_and_augment(some), join(some).augmented()
+    early, late = collate_and_augment(some), collate(some).augmented()
     assert torch.equal(early.images, late.images)
     assert torch.equal(early.target, late.target)
     assert early.augmentations == late.augmentations == ()

@@ -10,7 +10,12 @@ from torch.nn import functional as F
 from passion.data.loading import Batch
 from passion.networks import Decoding, build
 from passion.objectives import OBJECTIVES, measure_preference, objective_class
-from passion.objectives.distillation import Lesson, pixel_distillation, semantic_distillation, softened_divergence
+from passion.objectives.distillation import (
+    TeacherAndStudents,
+    pixel_distillation,
+    semantic_distillation,
+    softened_divergence,
+)
 from passion.objectives.preference import GradientWeight, relative_preference
 from passion.objectives.segmentation import deep_supervision, segmentation_loss
 
@@ -21,10 +26,10 @@ def some_decoding(rows: int, seed: int) -> Decoding:
     return Decoding(logits, (coarse,), torch.randn(rows, 5, 4, 6, generator=random))
 
 
-def some_lesson(teachers: int = 2) -> Lesson:
+def some_decoded(teachers: int = 2) -> TeacherAndStudents:
     """Of two samples with two students and one; or of one sample with three."""
     case = torch.tensor([0, 0, 1]) if teachers == 2 else torch.zeros(3, dtype=torch.int64)
-    return Lesson(some_decoding(teachers, 1), some_decoding(3, 0), case, torch.tensor([0, 1, 0]))
+    return TeacherAndStudents(some_decoding(teachers, 1), some_decoding(3, 0), case, torch.tensor([0, 1, 0]))
 
 
 @pytest.fixture
@@ -64,10 +69,10 @@ def test_segmentation_loss_and_deep_supervision(target: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("teachers", [1, 2])
 def test_pixel_distillation(teachers: int) -> None:
-    lesson, tau = some_lesson(teachers), 4.0
-    got = pixel_distillation(lesson, tau)
-    student, teacher = lesson.students, lesson.teacher
-    for row, case in enumerate(lesson.case.tolist()):
+    decoded, tau = some_decoded(teachers), 4.0
+    got = pixel_distillation(decoded, tau)
+    student, teacher = decoded.students, decoded.teacher
+    for row, case in enumerate(decoded.case.tolist()):
         expected = 0.0
         for weight, s, t in (
             (1, student.logits, teacher.logits),
@@ -83,11 +88,11 @@ def test_pixel_distillation(teachers: int) -> None:
 
 @pytest.mark.parametrize("teachers", [1, 2])
 def test_semantic_distillation(target: torch.Tensor, teachers: int) -> None:
-    lesson = some_lesson(teachers)
-    loss, gap = semantic_distillation(lesson, target[:teachers])
-    for row, case in enumerate(lesson.case.tolist()):
+    decoded = some_decoded(teachers)
+    loss, gap = semantic_distillation(decoded, target[:teachers])
+    for row, case in enumerate(decoded.case.tolist()):
         y, maps = target[case].numpy(), []
-        for features in (lesson.students.features[row].numpy(), lesson.teacher.features[case].numpy()):
+        for features in (decoded.students.features[row].numpy(), decoded.teacher.features[case].numpy()):
             for k in sorted(set(y.flat)):
                 prototype = np.mean([features[(slice(None), *i)] for i in np.argwhere(y == k)], axis=0)
                 norms = np.linalg.norm(features, axis=0) * np.linalg.norm(prototype)
@@ -99,9 +104,9 @@ def test_semantic_distillation(target: torch.Tensor, teachers: int) -> None:
 
 
 def test_student_equal_to_teacher_gives_zero(target: torch.Tensor) -> None:
-    lesson = Lesson(some_decoding(2, 0), some_decoding(2, 0), torch.tensor([0, 1]), torch.tensor([0, 0]))
-    loss, gap = semantic_distillation(lesson, target)
-    assert pixel_distillation(lesson, 4.0).abs().max() == 0
+    decoded = TeacherAndStudents(some_decoding(2, 0), some_decoding(2, 0), torch.tensor([0, 1]), torch.tensor([0, 0]))
+    loss, gap = semantic_distillation(decoded, target)
+    assert pixel_distillation(decoded, 4.0).abs().max() == 0
     assert loss.abs().max() == 0
     assert gap.abs().max() == 0
 
@@ -110,7 +115,7 @@ def test_a_probability_that_underflows_has_no_gradient() -> None:
     logits = torch.zeros(1, 2, 4, 6)
     logits[0, 0, 0, 0] = 2000.0
     heads = [Decoding(z, (), torch.randn(1, 5, 4, 6)) for z in (torch.zeros(1, 2, 4, 6), logits.requires_grad_())]
-    pixel_distillation(Lesson(*heads, torch.tensor([0]), torch.tensor([0])), 4.0).sum().backward()
+    pixel_distillation(TeacherAndStudents(*heads, torch.tensor([0]), torch.tensor([0])), 4.0).sum().backward()
     assert torch.equal(logits.grad[0, :, 0, 0], torch.zeros(2))
     assert logits.grad.isfinite().all()
 
@@ -130,23 +135,23 @@ def test_gradient_of_the_clipped_divergence(teachers: int) -> None:
 
 
 def test_no_gradient_reaches_the_teacher(target: torch.Tensor) -> None:
-    lesson = some_lesson()
-    for decoding in (lesson.students, lesson.teacher):
+    decoded = some_decoded()
+    for decoding in (decoded.students, decoded.teacher):
         for tensor in (decoding.logits, *decoding.deep_logits, decoding.features):
             tensor.requires_grad_()
-    loss, gap = semantic_distillation(lesson, target)
-    (pixel_distillation(lesson, 4.0) + loss).sum().backward()
-    for tensor in (lesson.teacher.logits, *lesson.teacher.deep_logits, lesson.teacher.features):
+    loss, gap = semantic_distillation(decoded, target)
+    (pixel_distillation(decoded, 4.0) + loss).sum().backward()
+    for tensor in (decoded.teacher.logits, *decoded.teacher.deep_logits, decoded.teacher.features):
         assert tensor.grad is None
-    for tensor in (lesson.students.logits, *lesson.students.deep_logits, lesson.students.features):
+    for tensor in (decoded.students.logits, *decoded.students.deep_logits, decoded.students.features):
         assert tensor.grad is not None
     assert not gap.requires_grad
 
 
 def test_gaps_stay_in_full_precision_under_autocast(target: torch.Tensor) -> None:
-    plain = semantic_distillation(some_lesson(), target)[1]
+    plain = semantic_distillation(some_decoded(), target)[1]
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(semantic_distillation(some_lesson(), target)[1], plain)
+        assert torch.equal(semantic_distillation(some_decoded(), target)[1], plain)
 
 
 def small_batch() -> Batch:

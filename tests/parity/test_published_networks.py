@@ -11,7 +11,7 @@ import torch
 from passion.errors import InputError
 from passion.networks import published
 from passion.networks.contract import Segmenter
-from passion.objectives.distillation import hold_lesson, pixel_distillation, semantic_distillation
+from passion.objectives.distillation import decode_teacher_and_students, pixel_distillation, semantic_distillation
 from passion.objectives.segmentation import deep_supervision, segmentation_loss
 
 FOLDER = Path(__file__).parent
@@ -60,15 +60,15 @@ def published_terms(network: Segmenter, mask: str) -> dict[str, np.ndarray]:
     present = torch.tensor([[digit == "1" for digit in mask]])
     image[~present] = torch.nan
     encoding = network.encode(image, present)
-    lesson = hold_lesson(network, encoding, present)
+    decoded = decode_teacher_and_students(network, encoding, present)
     out = {name: np.zeros(4, np.float32) for name in ("sep", "kl", "proto", "dist")}
-    out["prob"] = lesson.teacher.logits.softmax(1)[0, :, ::8, ::8, ::8].numpy()
-    out["prm"] = deep_supervision(lesson.teacher, target).numpy()
+    out["prob"] = decoded.teacher.logits.softmax(1)[0, :, ::8, ::8, ::8].numpy()
+    out["prm"] = deep_supervision(decoded.teacher, target).numpy()
     for modality in present[0].nonzero().flatten().tolist():
         logits = network.decode_alone(encoding, torch.tensor([0]), torch.tensor([modality]))
         out["sep"][modality] = segmentation_loss(logits.softmax(1), target)
-    out["kl"][lesson.modality] = pixel_distillation(lesson, TEMPERATURE)
-    out["proto"][lesson.modality], out["dist"][lesson.modality] = semantic_distillation(lesson, target)
+    out["kl"][decoded.modality] = pixel_distillation(decoded, TEMPERATURE)
+    out["proto"][decoded.modality], out["dist"][decoded.modality] = semantic_distillation(decoded, target)
     return out
 
 

@@ -19,10 +19,10 @@ def train(configuration: "Configuration", *, out: Path, resume: bool = False) ->
             begin it.
     """
     from passion.experiment import train as train_run
-    from passion.parallel import leads
+    from passion.parallel import is_rank_zero
 
     anything_left = train_run(configuration, out, resume)
-    if leads():
+    if is_rank_zero():
         already = "" if anything_left else " already, for all its epochs"
         say(f"{out}: trained{already}; next: passion evaluate {out}")
 

@@ -227,7 +227,7 @@ def draw_fed(modalities: int, random: np.random.Generator) -> Tensor:
     return torch.tensor([bool(code >> modality & 1) for modality in range(modalities)])
 
 
-def join(batches: Sequence[Batch]) -> Batch:
+def collate(batches: Sequence[Batch]) -> Batch:
     """One batch of several."""
     return Batch(
         torch.cat([batch.images for batch in batches]),
@@ -238,9 +238,9 @@ def join(batches: Sequence[Batch]) -> Batch:
     )
 
 
-def join_and_augment(batches: Sequence[Batch]) -> Batch:
+def collate_and_augment(batches: Sequence[Batch]) -> Batch:
     """One batch of several, with nothing left to be done."""
-    return join([batch.augmented() for batch in batches])
+    return collate([batch.augmented() for batch in batches])
 
 
 def training_loader(
@@ -263,7 +263,7 @@ def training_loader(
         patches,
         batch_size=batch_size,
         sampler=sampler,
-        collate_fn=join if torch.cuda.is_available() else join_and_augment,
+        collate_fn=collate if torch.cuda.is_available() else collate_and_augment,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),

@@ -17,7 +17,7 @@ COSINE_EPS = 1e-5
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TeacherAndStudents:
     """A teacher for each sample of a batch and its students, answers of one `decode`.
 
     Args:
@@ -37,7 +37,7 @@ class Lesson:
         return rows if len(rows) == 1 else rows[self.case.to(rows.device, non_blocking=True)]
 
 
-def ask(network: Segmenter, encoding: Encoding, fed: Tensor, alone: Tensor) -> Lesson:
+def decode_fed_and_alone(network: Segmenter, encoding: Encoding, fed: Tensor, alone: Tensor) -> TeacherAndStudents:
     """The fused prediction of every sample and the prediction of single modalities, in one `decode`.
 
     Args:
@@ -50,10 +50,10 @@ def ask(network: Segmenter, encoding: Encoding, fed: Tensor, alone: Tensor) -> L
     every = torch.arange(len(fed), device=fed.device)
     subsets = torch.cat((fed, one_hot(modality, fed.shape[1])))
     answers = network.decode(encoding, torch.cat((every, case)), subsets)
-    return Lesson(answers.rows(slice(len(fed))), answers.rows(slice(len(fed), None)), case, modality)
+    return TeacherAndStudents(answers.rows(slice(len(fed))), answers.rows(slice(len(fed), None)), case, modality)
 
 
-def hold_lesson(network: Segmenter, encoding: Encoding, fed: Tensor) -> Lesson:
+def decode_teacher_and_students(network: Segmenter, encoding: Encoding, fed: Tensor) -> TeacherAndStudents:
     """Ask for the teacher of every sample and for every encoded modality alone.
 
     Where a teacher was fed one modality only, that student is the teacher: nothing is to be learnt and it is not
@@ -65,26 +65,26 @@ def hold_lesson(network: Segmenter, encoding: Encoding, fed: Tensor) -> Lesson:
         fed: (B, M) bool, what the teachers see.
     """
     is_teacher = fed & (fed.sum(1, keepdim=True) == 1)
-    return ask(network, encoding, fed, encoding.present & ~is_teacher)
+    return decode_fed_and_alone(network, encoding, fed, encoding.present & ~is_teacher)
 
 
 @in_full_precision
-def pixel_distillation(lesson: Lesson, temperature: float) -> Tensor:
+def pixel_distillation(decoded: TeacherAndStudents, temperature: float) -> Tensor:
     """Pixel-wise self-distillation (Eq. 3): KL divergence of softened probabilities over all heads.
 
     temperature^2 times the mean over voxels and classes of t (log t - log s); weight 1 for the final head and
     1/2, 1/4, ... for the deep heads, whose probabilities are up-sampled before they are clipped to [0.005, 1].
 
     Args:
-        lesson: the gradient flows through its students and not through its teachers.
+        decoded: the gradient flows through its students and not through its teachers.
         temperature: of the softmax.
 
     Returns:
         (P,) float32.
     """
-    taught = _softened(lesson.teacher.detach(), temperature)
-    learnt = _softened(lesson.students, temperature)
-    return softened_divergence(learnt, [lesson.for_students(level) for level in taught], temperature)
+    taught = _softened(decoded.teacher.detach(), temperature)
+    learnt = _softened(decoded.students, temperature)
+    return softened_divergence(learnt, [decoded.for_students(level) for level in taught], temperature)
 
 
 def _softened(decoding: Decoding, temperature: float) -> list[Tensor]:
@@ -131,24 +131,24 @@ class _ClippedDivergence(torch.autograd.Function):
 
 
 @in_full_precision
-def semantic_distillation(lesson: Lesson, target: Tensor) -> tuple[Tensor, Tensor]:
+def semantic_distillation(decoded: TeacherAndStudents, target: Tensor) -> tuple[Tensor, Tensor]:
     """Semantic-wise self-distillation (Eq. 4 to 8): each class's similarity map, student against teacher.
 
     Both sides use prototypes of their own, over the classes that the sample has.
 
     Args:
-        lesson: the gradient flows through its students and not through its teachers.
+        decoded: the gradient flows through its students and not through its teachers.
         target: (B, *space) int64 class indices.
 
     Returns:
         The loss, mean of (S - T)^2 over voxels and classes, (P,); and the gap D, mean of |S - T|, (P,), without
         gradient.
     """
-    truth = one_hot_target(target, lesson.teacher.logits.shape[1])
-    taught = similarity_maps(lesson.teacher.features.detach(), truth)
-    learnt = similarity_maps(lesson.students.features, lesson.for_students(truth))
-    difference = learnt - lesson.for_students(taught)
-    entries = lesson.for_students(truth.any(2).sum(1)) * difference.shape[2]
+    truth = one_hot_target(target, decoded.teacher.logits.shape[1])
+    taught = similarity_maps(decoded.teacher.features.detach(), truth)
+    learnt = similarity_maps(decoded.students.features, decoded.for_students(truth))
+    difference = learnt - decoded.for_students(taught)
+    entries = decoded.for_students(truth.any(2).sum(1)) * difference.shape[2]
     loss = difference.square().sum((1, 2)) / entries
     gap = difference.detach().abs().sum((1, 2)) / entries
     return loss, gap

@@ -8,7 +8,12 @@ from torch import Tensor
 from passion.data.loading import Batch
 from passion.networks.contract import Segmenter
 from passion.objectives.contract import Losses, Objective, Term
-from passion.objectives.distillation import Lesson, hold_lesson, pixel_distillation, semantic_distillation
+from passion.objectives.distillation import (
+    TeacherAndStudents,
+    decode_teacher_and_students,
+    pixel_distillation,
+    semantic_distillation,
+)
 from passion.objectives.preference import (
     Form,
     GradientWeight,
@@ -16,7 +21,7 @@ from passion.objectives.preference import (
     sum_over_processes,
     task_mask,
 )
-from passion.objectives.segmentation import spread, task_terms, unimodal_losses
+from passion.objectives.segmentation import scatter_pairs, task_terms, unimodal_losses
 
 
 class Passion(Objective):
@@ -75,14 +80,14 @@ class Passion(Objective):
     def forward(self, network: Segmenter, batch: Batch) -> Losses:
         """See `Objective.forward`."""
         encoding = network.encode(batch.images, batch.present)
-        lesson = hold_lesson(network, encoding, batch.fed)
+        decoded = decode_teacher_and_students(network, encoding, batch.fed)
         present = batch.present.to(batch.target.device, non_blocking=True)
-        terms = task_terms(lesson.teacher, batch.target)
+        terms = task_terms(decoded.teacher, batch.target)
         gap = preference = None
         delta: Tensor | float = 1.0
         if self.measures_gap:
             with torch.set_grad_enabled(self.use_semantic and torch.is_grad_enabled()):
-                semantic, gap = semantic_terms(lesson, batch.target, present)
+                semantic, gap = semantic_terms(decoded, batch.target, present)
             preference = relative_preference(gap, present)
             delta = self._delta(preference)
             if self.gradient_weight is not None:
@@ -92,8 +97,8 @@ class Passion(Objective):
                 terms["semantic"] = Term(semantic, weight)
         beta = self.gradient_weight.beta.clone() if self.gradient_weight is not None else 1.0
         if self.use_pixel:
-            pixel = pixel_distillation(lesson, self.temperature)
-            pixel = spread(pixel, lesson.case, lesson.modality, present)
+            pixel = pixel_distillation(decoded, self.temperature)
+            pixel = scatter_pairs(pixel, decoded.case, decoded.modality, present)
             terms["pixel"] = Term(pixel, self.pixel_weight * beta * self.balance)
         if self.form == "reference":
             alone = unimodal_losses(network, encoding, batch.target)
@@ -113,11 +118,11 @@ class Passion(Objective):
         return task_mask(preference)
 
 
-def semantic_terms(lesson: Lesson, target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+def semantic_terms(decoded: TeacherAndStudents, target: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     """L_proto and D of every modality that is present, (B, M) each; 0 where absent or the teacher itself."""
-    place = (lesson.case, lesson.modality, present)
-    loss, gap = semantic_distillation(lesson, target)
-    return spread(loss, *place), spread(gap, *place)
+    place = (decoded.case, decoded.modality, present)
+    loss, gap = semantic_distillation(decoded, target)
+    return scatter_pairs(loss, *place), scatter_pairs(gap, *place)
 
 
 @torch.no_grad()
@@ -125,5 +130,5 @@ def measure_preference(network: Segmenter, batch: Batch) -> Losses:
     """Gap and relative preference of a batch, whatever it is trained with: Figure 6 needs the baseline's curve."""
     encoding = network.encode(batch.images, batch.present)
     present = batch.present.to(batch.target.device, non_blocking=True)
-    _, gap = semantic_terms(hold_lesson(network, encoding, batch.fed), batch.target, present)
+    _, gap = semantic_terms(decode_teacher_and_students(network, encoding, batch.fed), batch.target, present)
     return Losses(preference=relative_preference(gap, present), gap=gap)

@@ -8,12 +8,12 @@ from torch import Tensor
 from passion.data.loading import Batch
 from passion.networks.contract import Segmenter
 from passion.objectives.contract import Losses, Objective, Term
-from passion.objectives.distillation import ask, class_prototypes
+from passion.objectives.distillation import class_prototypes, decode_fed_and_alone
 from passion.objectives.segmentation import (
     LOWEST_PROBABILITY,
     in_full_precision,
     one_hot_target,
-    spread,
+    scatter_pairs,
     task_terms,
     unimodal_losses,
 )
@@ -61,17 +61,17 @@ class PMR(Objective):
         """See `Objective.forward`."""
         encoding = network.encode(batch.images, batch.present)
         several = batch.present.sum(1, keepdim=True) > 1
-        lesson = ask(network, encoding, batch.fed, batch.present & several)
+        decoded = decode_fed_and_alone(network, encoding, batch.fed, batch.present & several)
         alone = unimodal_losses(network, encoding, batch.target)
-        terms = {**task_terms(lesson.teacher, batch.target), "unimodal": Term(alone)}
+        terms = {**task_terms(decoded.teacher, batch.target), "unimodal": Term(alone)}
         device = batch.target.device
-        place = (lesson.case, lesson.modality, batch.present.to(device, non_blocking=True))
-        target = batch.target[lesson.case.to(device, non_blocking=True)]
-        found = prototype_scores(lesson.students.features, target, network.classes)
-        lag, lead = lag_and_lead(spread(found.score, *place))
-        terms["prototype"] = Term(spread(found.cross_entropy, *place), self.prototype_weight * lag)
+        place = (decoded.case, decoded.modality, batch.present.to(device, non_blocking=True))
+        target = batch.target[decoded.case.to(device, non_blocking=True)]
+        found = prototype_scores(decoded.students.features, target, network.classes)
+        lag, lead = lag_and_lead(scatter_pairs(found.score, *place))
+        terms["prototype"] = Term(scatter_pairs(found.cross_entropy, *place), self.prototype_weight * lag)
         early = (self.epoch < self.entropy_epochs).float()
-        terms["prototype_entropy"] = Term(spread(found.entropy, *place), -self.entropy_weight * early * lead)
+        terms["prototype_entropy"] = Term(scatter_pairs(found.entropy, *place), -self.entropy_weight * early * lead)
         return Losses(terms)
 
     def end_epoch(self) -> None:

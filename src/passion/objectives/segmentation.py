@@ -114,10 +114,10 @@ def unimodal_losses(network: Segmenter, encoding: Encoding, target: Tensor) -> T
     case, modality = encoding.present.nonzero(as_tuple=True)
     logits = network.decode_alone(encoding, case, modality)
     losses = segmentation_loss(logits.float().softmax(1), target[case.to(target.device, non_blocking=True)])
-    return spread(losses, case, modality, encoding.present)
+    return scatter_pairs(losses, case, modality, encoding.present)
 
 
-def spread(values: Tensor, case: Tensor, modality: Tensor, present: Tensor) -> Tensor:
+def scatter_pairs(values: Tensor, case: Tensor, modality: Tensor, present: Tensor) -> Tensor:
     """Put one value for each (case, modality) pair in its place of a (B, M) matrix of zeros."""
     matrix = values.new_zeros(present.shape)
     places = tuple(index.to(values.device, non_blocking=True) for index in (case, modality))
