@@ -163,7 +163,7 @@ class LabelsOnOwnGridd(Transform):  # type: ignore[misc]
         # Labels are resampled where the two are different objects.
         grid = own if grid.alike(own) else grid
         start, stop = (tuple(int(place) for place in corner) for corner in meta["box"])
-        classes = most_likely(torch.as_tensor(data["pred"])[None, None])[0, 0].cpu().numpy()
+        classes = most_likely(torch.as_tensor(data["pred"])[None])[0].cpu().numpy()
         labels = labels_of(classes, Box(start, stop), grid, own, self.study)
         kept = {"filename_or_obj": meta["filename_or_obj"], "original_affine": own.affine}
         affine = torch.from_numpy(own.affine)

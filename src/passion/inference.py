@@ -50,7 +50,7 @@ def segment(
     """
     labels = torch.empty((len(subsets), *images.shape[2:]), dtype=torch.uint8)
     for part, probabilities in infer_parts([network], images, present, subsets, settings):
-        labels[:, *part] = most_likely(probabilities[None])[0].cpu()
+        labels[:, *part] = most_likely(probabilities).cpu()
     return labels
 
 
@@ -143,17 +143,17 @@ def _answering(network: Segmenter, present: Tensor, subsets: Tensor) -> Callable
 
 
 def most_likely(probabilities: Tensor) -> Tensor:
-    """Class of the highest probability, the first of equals: (N, S, K, *space) -> (N, S, *space) uint8.
+    """Class of the highest probability, the first of equals: (S, K, *space) -> (S, *space) uint8.
 
     A comparison a class, since `argmax` over an axis that is not the last takes many times as long on a CPU.
 
-    >>> most_likely(torch.tensor([[[0.2, 0.4, 0.4]]]))
-    tensor([[1]], dtype=torch.uint8)
+    >>> most_likely(torch.tensor([[0.2, 0.4, 0.4]]))
+    tensor([1], dtype=torch.uint8)
     """
-    best = probabilities[:, :, 0].clone()
+    best = probabilities[:, 0].clone()
     labels = torch.zeros_like(best, dtype=torch.uint8)
-    for index in range(1, probabilities.shape[2]):
-        candidate = probabilities[:, :, index]
+    for index in range(1, probabilities.shape[1]):
+        candidate = probabilities[:, index]
         # Indices grow, so a larger one takes the place of those before; filling by a mask takes many times as long.
         torch.maximum(labels, (candidate > best).to(torch.uint8).mul_(index), out=labels)
         torch.maximum(best, candidate, out=best)

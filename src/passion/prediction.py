@@ -145,7 +145,7 @@ class Predictor:
         classes = np.zeros(case.box.shape, dtype=np.uint8)
         kept = room((len(self.study.classes), *case.box.shape)) if room else None
         for part, probabilities in infer_parts(networks, images, case.present, case.present, self.settings):
-            classes[part] = most_likely(probabilities[None])[0, 0].cpu().numpy()
+            classes[part] = most_likely(probabilities)[0].cpu().numpy()
             if kept is not None:
                 kept[:, *part] = probabilities[0].cpu().numpy()
         labels = labels_of(classes, case.box, case.grid, case.own_grid, self.study)
