@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, brentq, milp, minimize
 from scipy.special import logsumexp, softmax
 
-from passion.data.split import check_unique, match_names, read_table
 from passion.errors import InputError
 from passion.files import replacing
+from passion.reading import check_unique, match_names, read_table
 
 PUBLISHED_MODALITIES = (("flair", "t1c", "t1", "t2"), ("bssfp", "lge", "t2"))
 """Orders of `mask` in the published CSV files, of BraTS2020 and of MyoPS2020."""

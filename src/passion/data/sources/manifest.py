@@ -18,10 +18,9 @@ import yaml
 from passion.data.sources.contract import Source
 from passion.data.sources.description import KEYS, described_study, description_of
 from passion.data.sources.plan import Piece, Plan, pieces_of
-from passion.data.split import check_unique, read_table
 from passion.data.study import Case, Study
 from passion.errors import InputError
-from passion.reading import is_file, read_yaml
+from passion.reading import check_unique, is_file, read_table, read_yaml
 
 DEFAULT = "manifest.csv"
 """The manifest of a folder."""
