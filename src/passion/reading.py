@@ -75,6 +75,8 @@ def _reason(error: Exception) -> str:
 def read_table(path: Path, columns: Sequence[str], remedy: str = "repair the file") -> "pd.DataFrame":
     """A CSV file as text, with at least `columns`, which commas or, as spreadsheets write it, semicolons or tabs part.
 
+    Empty rows, and spaces around words, are nothing.
+
     Args:
         path: of the file.
         columns: that it must have.
@@ -104,7 +106,8 @@ def read_table(path: Path, columns: Sequence[str], remedy: str = "repair the fil
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise InputError(f"{path}: has no column {missing[0]!r}, only {', '.join(table.columns)}; {remedy}")
-    return table
+    words: pd.DataFrame = table.apply(lambda column: column.str.strip())
+    return words.loc[(words != "").any(axis=1)].reset_index(drop=True)
 
 
 def match_names(names: Sequence[str], cases: Sequence[str], source: str | Path) -> list[str]:

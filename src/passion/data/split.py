@@ -162,16 +162,16 @@ def draw_folds(cases: Sequence[str], seed: int, folds: int, patients: Mapping[st
 
 
 def read_list(path: Path, cases: Sequence[str]) -> tuple[str, ...]:
-    """A text file with a case name a line.
+    """A text file with a case name a line; empty lines, and spaces around names, are nothing.
 
     Raises:
         InputError: unreadable, or with a name that is not a case's.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); give a text file with a case name a line") from error
-    return tuple(match_names(lines, cases, path))
+    return tuple(match_names([line.strip() for line in lines if line.strip()], cases, path))
 
 
 def check_disjoint(split: Split, source: str | Path) -> None:

@@ -74,7 +74,7 @@ def _study(path: Path) -> Study:
 
 
 def rows_of(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[dict[Any, str]]:
-    """Of a table, which may come from a spreadsheet: empty rows and columns, and spaces around words, are nothing.
+    """Of a table, which may come from a spreadsheet: empty columns, and rows of notes alone, are nothing.
 
     Args:
         path: of the CSV file.
@@ -85,7 +85,7 @@ def rows_of(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[d
         InputError: unreadable, no case, an unknown column or one that is not there, or names that cases cannot have.
     """
     expected = ["case", *columns]
-    table = read_table(path, ["case", *needed]).apply(lambda column: column.str.strip())
+    table = read_table(path, ["case", *needed])
     table = table[[name for name in table.columns if not name.startswith(NOTES)]]
     table = table.loc[(table != "").any(axis=1), [name in expected or any(table[name]) for name in table.columns]]
     unknown = [column for column in table.columns if column not in expected]
