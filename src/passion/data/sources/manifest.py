@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from passion.data.sources.contract import Source
+from passion.data.sources.contract import Source, check_names
 from passion.data.sources.description import KEYS, described_study, description_of
 from passion.data.sources.plan import Piece, Plan, pieces_of
 from passion.data.study import Case, Study
@@ -96,11 +96,7 @@ def rows_of(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[d
         )
     if table.empty:
         raise InputError(f"{path}: lists no case; add a row for each")
-    for name in table["case"]:
-        if not name.isprintable() or not name or name.startswith(".") or "/" in name or "\\" in name:
-            raise InputError(
-                f"{path}: case {name!r} cannot be called so; give it a name without / that begins with no dot"
-            )
+    check_names(table["case"], path)
     check_unique(table["case"].tolist(), path)
     rows: list[dict[Any, str]] = table.to_dict("records")
     return rows
