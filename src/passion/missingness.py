@@ -245,8 +245,10 @@ def draw_presence(own: Presence, rates: NDArray[np.float64], seed: int) -> Prese
         seed: of the draw.
 
     Raises:
-        InputError: the rates cannot be met, or a case has no modality.
+        InputError: the rates cannot be met, a case has no modality, or a negative seed.
     """
+    if seed < 0:
+        raise InputError(f"--seed {seed}: must be at least 0")
     own.check_cases("the files")
     kept = np.minimum(len(own.cases) * (1 - rates), own.matrix.sum(0))
     groups = _groups(own, rates, kept)

@@ -97,7 +97,7 @@ def draw_split(
         patients: whose each case is, if a patient has several: all of them go into one part.
 
     Raises:
-        InputError: sizes that do not add up to the number of cases, or too few cases or patients.
+        InputError: sizes that do not add up to the number of cases, too few cases or patients, or a negative seed.
 
     >>> {part: len(names) for part, names in draw_split([str(i) for i in range(369)], seed=0).items()}
     {'train': 219, 'val': 50, 'test': 100}
@@ -122,6 +122,8 @@ def draw_split(
 
 def _in_drawn_order(cases: Sequence[str], seed: int, patients: Mapping[str, str] | None) -> list[list[str]]:
     """The cases of each patient, the patients in an order that the seed says."""
+    if seed < 0:
+        raise InputError(f"--seed {seed}: must be at least 0")
     members: dict[str, list[str]] = {}
     for name in sorted(cases):
         members.setdefault(patients[name] if patients else name, []).append(name)
@@ -140,7 +142,7 @@ def draw_folds(cases: Sequence[str], seed: int, folds: int, patients: Mapping[st
         patients: whose each case is, if a patient has several: all of them go into one part.
 
     Raises:
-        InputError: fewer than two folds, or too few cases or patients for as many.
+        InputError: fewer than two folds, too few cases or patients for as many, or a negative seed.
 
     >>> splits = draw_folds([f"case{i}" for i in range(45)], seed=0, folds=5)
     >>> [len(split["test"]) for split in splits], [len(split["val"]) for split in splits]
