@@ -317,10 +317,16 @@ def test_a_file_in_two_cells_is_refused(tmp_path: Path) -> None:
     ("change", "said"),
     [
         ({"spatial_dims": 4}, "spatial_dims is 4, expected 2 for slices or 3 for volumes"),
-        ({"regions": {"core": {"classes": ["core"], "colour": 1}}}, "region 'core' has 'colour'; there are: classes,"),
+        (
+            {"regions": {"core": {"classes": ["core"], "colour": 1}}},
+            "regions.core.colour is unknown; there are",
+        ),
         ({"regions": {"core": {"classes": ["core"], "minimum_mm3": -1}}}, "minimum_mm3 -1, expected a volume"),
-        ({"regions": {"core": {"classes": ["core"], "averaged": "no"}}}, "averaged 'no', expected true or false"),
-        ({"regions": {"core": {"averaged": False}}}, "core is None, expected a list of names"),
+        (
+            {"regions": {"core": {"classes": ["core"], "averaged": "no"}}},
+            "averaged is 'no', expected true or false",
+        ),
+        ({"regions": {"core": {"averaged": False}}}, "regions.core.classes is missing"),
     ],
     ids=str,
 )
