@@ -186,9 +186,13 @@ def test_preparing_again_keeps_the_cases_and_never_mixes_grids(
         (["--orientation", "LPI2"], "--orientation LPI2: give three sides"),
         (["--orientation", "LRS"], "--orientation LRS: give three sides"),
         (["--resample", "t1c", "--spacing", "0.001,0.001,0.001"], "52000 x 60000 x 48000 voxels; give a coarser"),
+        (["--resample", "t1c", "--spacing", "1e-300,1,1"], "e+301 x 60 x 48 voxels; give a coarser --spacing"),
+        (["--resample", "t1c", "--spacing", "1e-320,1,1"], "inf x 60 x 48 voxels; give a coarser --spacing"),
+        (["--resample", "t1c", "--spacing", "1e308,1,1"], "along X would not fill a voxel"),
         (["--resample", "t1c", "--spacing", "none,none,50"], "its 48 mm along Z would not fill a voxel"),
     ],
 )
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_nonsense_is_refused(words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     raw = write_study(tmp_path / "raw", absent=list(itertools.product("bcde", ["t1", "t1c", "flair", "label"])))
     table = pd.read_csv(raw)
@@ -196,6 +200,16 @@ def test_nonsense_is_refused(words: list[str], said: str, tmp_path: Path, capsys
     assert said in refused(capsys, "prepare", raw, tmp_path / "prepared", *words, "--workers", 0)
     assert not (tmp_path / "prepared").exists()
     assert not (tmp_path / ".prepared.partial").exists()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_header_of_astronomical_voxels_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = write_study(tmp_path / "raw")
+    for path in (tmp_path / "raw/a").glob("*.nii.gz"):
+        nibabel.save(nibabel.Nifti1Image(np.asarray(nibabel.load(path).dataobj), np.diag([1e18, 1, 1, 1])), path)
+    words = ("prepare", raw, tmp_path / "prepared", "--resample", "t1c", "--workers", 0, "--spacing")
+    line = refused(capsys, *words, "1,1,1")
+    assert "raw/a/t1c.nii.gz: brought to a spacing of 1 x 1 x 1 mm, it would have 5.2e+19 x 60 x 48 voxels;" in line
 
 
 def test_a_file_that_lies_elsewhere_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,7 @@ def test_what_is_read_is_not_written_over(here: Path, trained: Path, raw: Path, 
         (("split", "split.csv", "-o", "split.csv"), "--out split.csv: is RAW too"),
         (("draw-missing", raw, "--split", "split.csv", "--rates", RATES, "-o", "split.csv"), "is --split too"),
         (("prepare", raw, raw), f"{raw}: holds something else than a prepared study; name a new folder"),
+        (("prepare", raw, "/"), "/: is the root of all folders; name a new one"),
     ):  # fmt: skip
         before = {path: path.read_bytes() for path in (image, here / "split.csv")}
         assert says in refused(capsys, *words)
@@ -64,6 +65,7 @@ def test_a_training_that_cannot_begin_leaves_no_folder(here: Path, study: Path, 
     without_val.to_csv("other.csv", index=False)
     for more, says in (
         (("--training.accelerator", "gpu"), "--training.accelerator gpu: is not available here; use auto or cpu"),
+        (("--training.seed", "-1"), "--training.seed -1: must be at least 0"),
         (("--training.accelerator", "tpu"), "--training.accelerator tpu: is not available here"),
         (("--data.split", "other.csv"), "other.csv: has no case of part val; add some, or --training.validate_every 0"),
         (("--data.split", "none.csv"), "none.csv: no such file"),
@@ -83,6 +85,9 @@ def test_other_mistakes_are_said_plainly(here: Path, study: Path, trained: Path,
         ((*rates, "t1=0.1,t1c=0.1,flair=0.1"), "one rate for each of t1, t1c, flair, t2; there is none for t2"),
         ((*rates, RATES + ",t3=0.1"), "'t3' is none of them"),
         (("draw-missing", raw, "--split", "latin.csv", "-o", "o.csv", "--rates", RATES), "is not written in UTF-8"),
+        ((*rates, RATES, "--seed", "-1"), "--seed -1: must be at least 0"),
+        (("split", raw, "-o", "o.csv", "--seed", "-1"), "--seed -1: must be at least 0"),
+        (("split", raw, "-o", "o.csv", "--seed", "-1", "--folds", 3), "--seed -1: must be at least 0"),
         (("import-weights", "unet", "split.csv", "-o", "out"), "no published network is called 'unet'"),
         (("import-weights", "rfnet", "split.csv", "-o", "out"), "(it is no file of PyTorch's)"),
         (("compare", trained, trained), f"{trained}: is given twice"),

@@ -3,7 +3,7 @@
 from inspect import signature
 
 from passion.commands.use import predict
-from passion.data.sources.declaration import TAKEN
+from passion.data.study import TAKEN
 
 
 def test_no_modality_can_be_called_as_an_option() -> None:

@@ -120,6 +120,19 @@ def test_one_process_at_a_time(trained: Path, new: Path, tmp_path: Path, capsys)
     assert f"--out {tmp_path / 'out'}: another process is segmenting there" in line
 
 
+def test_a_case_may_be_called_na(trained: Path, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list.csv").write_text(f"case,t2\nNA,{file_of(new, 3, 't2')}\n007,{file_of(new, 1, 't2')}\n")
+    words = ("predict", trained, "--cases", tmp_path / "list.csv", "-o", tmp_path / "out", "--device", "cpu")
+    passion(*words)
+    (tmp_path / "out/007.nii.gz").unlink()
+    before = (tmp_path / "out/cases.csv").read_text().splitlines()
+    passion(*words)
+    assert "1 cases segmented, 1 kept" in capsys.readouterr().out
+    after = (tmp_path / "out/cases.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in after] == ["case", "007", "NA"]
+    assert after[2] == before[2]
+
+
 def test_what_was_segmented_in_another_way_is_not_mixed(
     trained: Path, raw: Path, new: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,19 @@ def manifest_with_twice() -> None:
     )
 
 
+def slice_as_case() -> None:
+    shutil.copytree("raw/a", "raw/a_slice_3")
+    for path in list(Path("raw/a_slice_3").iterdir()):
+        path.rename(path.with_name(path.name.replace("a_", "a_slice_3_", 1)))
+
+
+def case_elsewhere() -> None:
+    entry = {"images": ["../raw/a/a_t1.nii.gz"], "label": "../raw/a/a_seg.nii.gz"}
+    content = {"channel_names": {"0": "t1"}, "labels": {"background": 0, "core": 1}, "file_ending": ".nii.gz"}
+    Path("nnunet").mkdir()
+    Path("nnunet/dataset.json").write_text(json.dumps({**content, "dataset": {"../../escaped": entry}}))
+
+
 def yaml_with_object() -> None:
     manifest_with_twice()
     Path("raw.yaml").write_text("name: !!python/object/apply:os.mkdir [trapped]\n")
@@ -254,6 +267,8 @@ ROWS = (
     Wrong("labels of background only", replaced("a_seg", np.zeros_like), INSPECT, 0),
     Wrong("no label file", lambda: image("a_seg").unlink(), INSPECT, 0),
     Wrong("case twice in a manifest", manifest_with_twice, ("inspect", "raw.csv")),
+    Wrong("case called as a slice of another", slice_as_case),
+    Wrong("case called as a path", case_elsewhere, ("prepare", "nnunet", "prepared", "--workers", 0)),
     Wrong("case twice in a split", twice_in_table("study/split.csv"), TRAIN, needs="study"),
     Wrong("case twice in a presence matrix", twice_in_table("study/presence.csv"), TRAIN, needs="study"),
     Wrong("YAML that builds an object", yaml_with_object, ("inspect", "raw.csv")),

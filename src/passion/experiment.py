@@ -115,7 +115,7 @@ def assemble(configuration: Configuration) -> Experiment:
         ("training.preference_every", settings.preference_every, 0), ("training.devices", settings.devices, 1),
         ("data.batch_size", data.batch_size, 1), ("data.samples_per_epoch", data.samples_per_epoch, 1),
         ("data.workers", data.workers, 0), ("training.learning_rate", settings.learning_rate, 0),
-        ("training.weight_decay", settings.weight_decay, 0),
+        ("training.weight_decay", settings.weight_decay, 0), ("training.seed", settings.seed, 0),
     ):  # fmt: skip
         if value is not None and value < least:
             raise InputError(f"--{option} {value}: must be at least {least}")

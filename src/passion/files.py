@@ -117,10 +117,12 @@ def real_place(path: Path) -> Path:
     """Where a file or folder really goes: a link stays a link, and what it leads to is replaced.
 
     Raises:
-        InputError: it is the folder that this process runs in, which would be pulled away under it, or a device or
-            pipe, which a file would take the place of.
+        InputError: it is the root, the folder that this process runs in, which would be pulled away under it, or a
+            device or pipe, which a file would take the place of.
     """
     place = Path(os.path.realpath(path))
+    if not place.name:
+        raise InputError(f"{path}: is the root of all folders; name a new one")
     if os.path.isdir(place) and place.samefile(os.curdir):
         raise InputError(f"{path}: is the folder that this command runs in; name a new one")
     if place.exists() and not (place.is_file() or place.is_dir()):

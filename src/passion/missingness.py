@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, brentq, milp, minimize
 from scipy.special import logsumexp, softmax
 
-from passion.data.split import check_unique, match_names, read_table
 from passion.errors import InputError
 from passion.files import replacing
+from passion.reading import check_unique, match_names, read_table
 
 PUBLISHED_MODALITIES = (("flair", "t1c", "t1", "t2"), ("bssfp", "lge", "t2"))
 """Orders of `mask` in the published CSV files, of BraTS2020 and of MyoPS2020."""
@@ -247,8 +247,10 @@ def draw_presence(own: Presence, rates: NDArray[np.float64], seed: int) -> Prese
         seed: of the draw.
 
     Raises:
-        InputError: the rates cannot be met, or a case has no modality.
+        InputError: the rates cannot be met, a case has no modality, or a negative seed.
     """
+    if seed < 0:
+        raise InputError(f"--seed {seed}: must be at least 0")
     own.check_cases("the files")
     kept = np.minimum(len(own.cases) * (1 - rates), own.matrix.sum(0))
     groups = _groups(own, rates, kept)

@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from passion.errors import InputError
 from passion.plugins import import_class
 from passion.reading import read_yaml
+from passion.typed import WORDS
 
 EARLY_FUSION = "early_fusion"
 """The network that wraps an ordinary one."""
@@ -21,12 +22,6 @@ EARLY_FUSION = "early_fusion"
 SWITCHES = ("--resume", "--json", "--complete", "--link", "--retry", "--skip-broken", "--serve", "--mirror")
 """Options that are given without a value."""
 
-
-WORDS = {
-    "int": "a whole number", "float": "a number", "bool": "true or false", "Path": "a path", "str": "a text",
-    "list[int]": "a list of whole numbers", "NoneType": "null",
-}  # fmt: skip
-"""What the parser calls types, for people."""
 
 LITERAL = r"(?:typing\.)?Literal\[(?P<choices>[^\]]*)\]"
 ONE_TYPE = re.compile(rf"{LITERAL}|<class '(?:\w+\.)*(?P<name>\w+)'>|(?P<list>list\[int\])")

@@ -71,9 +71,8 @@ class _Folder:
         content = read_json(record, remedy)
         try:
             before, self.files = content["options"], content["files"]
-            table = self.out / TABLE
-            rows = pd.read_csv(table, dtype={"case": str}, keep_default_na=False).to_dict("records")
-            self.rows = {row["case"]: row for row in rows}
+            table = pd.read_csv(self.out / TABLE, dtype=str, keep_default_na=False)
+            self.rows = {row["case"]: row for row in table.to_dict("records")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{record}: cannot be read; {remedy}") from error
         for name, value in self.options.items():

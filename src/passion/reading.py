@@ -1,13 +1,16 @@
 """Text files that somebody wrote: JSON, YAML and CSV, with every reason for which one can be refused."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from passion.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -67,3 +70,67 @@ def _reason(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
         return f"{' '.join(error.problem.split())}, line {error.problem_mark.line + 1}"
     return " ".join(str(error).split())
+
+
+def read_table(path: Path, columns: Sequence[str], remedy: str = "repair the file") -> "pd.DataFrame":
+    """A CSV file as text, with at least `columns`, which commas or, as spreadsheets write it, semicolons or tabs part.
+
+    Empty rows, and spaces around words, are nothing.
+
+    Args:
+        path: of the file.
+        columns: that it must have.
+        remedy: what to do if it cannot be read.
+
+    Raises:
+        InputError: unreadable, or a column is missing.
+    """
+    # Commands that read no table start sooner without it.
+    import pandas as pd
+
+    try:
+        with path.open(encoding="utf-8") as file:
+            header = file.readline()
+        mark = max(",;\t", key=header.count)
+        table = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False).fillna("")
+        table.columns = table.columns.str.strip()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not written in UTF-8; save it as CSV UTF-8") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({_reason(error)}); {remedy}") from error
+    # pandas takes what is too much in every row for the rows' names.
+    if not isinstance(table.index, pd.RangeIndex):
+        raise InputError(f"{path}: its rows have more cells than there are columns; correct the first line")
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise InputError(f"{path}: has no column {missing[0]!r}, only {', '.join(table.columns)}; {remedy}")
+    words: pd.DataFrame = table.apply(lambda column: column.str.strip())
+    return words.loc[(words != "").any(axis=1)].reset_index(drop=True)
+
+
+def match_names(names: Sequence[str], cases: Sequence[str], source: str | Path) -> list[str]:
+    """Case names for `names`, which may carry the prefix `HG_` or `LG_` of the published lists.
+
+    Raises:
+        InputError: a name that is not a case's, or one that is listed twice.
+    """
+    known = set(cases)
+    matched = [name if name in known else name.removeprefix("HG_").removeprefix("LG_") for name in names]
+    unknown = [name for name, match in zip(names, matched, strict=True) if match not in known]
+    if unknown:
+        raise InputError(f"{source}: case {unknown[0]!r} is not in the study ({len(unknown)} such names)")
+    check_unique(matched, source)
+    return matched
+
+
+def check_unique(names: Sequence[str], source: str | Path) -> None:
+    """Refuse a list with a name in it twice.
+
+    Raises:
+        InputError: naming the first such name.
+    """
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{source}: case {twice!r} is listed twice; keep one")

@@ -13,8 +13,12 @@ Made = TypeVar("Made")
 SCALARS = {bool: (bool,), int: (int,), float: (int, float), str: (str,), Path: (str,), NoneType: (NoneType,)}
 """What a plain value has to be for each annotation."""
 
-WORDS = {tuple: "a list", list: "a list", Mapping: "names with values", NoneType: "null"}
-"""What JSON and YAML call an annotation, where Python's name is another."""
+WORDS = {
+    "int": "a whole number", "float": "a number", "bool": "true or false", "Path": "a path", "str": "a text",
+    "list[int]": "a list of whole numbers", "list": "a list", "tuple": "a list", "Mapping": "names with values",
+    "NoneType": "null",
+}  # fmt: skip
+"""What types are called, for people."""
 
 
 def build(cls: type[Made], value: object, name: str = "") -> Made:
@@ -74,7 +78,8 @@ def _first_that_fits(hints: tuple[Any, ...], value: object, name: str) -> Any:
 def _described(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(map(str, get_args(hint)))
-    return WORDS.get(get_origin(hint) or hint, getattr(hint, "__name__", str(hint)))
+    name = getattr(hint, "__name__", str(hint))
+    return WORDS.get(name, name)
 
 
 def _joined(name: str, key: object) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from command_line import passion, refused
-from layouts import SHAPE, STROKES, draw_cases, save, write
+from command_line import listing, passion, refused
+from layouts import SHAPE, STROKES, STUDIES, draw_cases, save, write
 
 from passion.cli import run
-from passion.data.sources import read_study
+from passion.data.new_cases import read_new_cases
+from passion.data.sources import SOURCES, read_study
 from passion.data.study import Case, Region
 from passion.errors import InputError
 
@@ -224,6 +225,42 @@ def test_nnunets_files_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.Monk
             read_study(tmp_path / "raw")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("/dev/null/victim", "cannot be called so; rename it"),
+        ("../../escaped", "cannot be called so; rename it"),
+        ("a\\b", "cannot be called so; rename it"),
+        ("", "cannot be called so; rename it"),
+        ("a ", "cannot be called so; rename it"),
+        ("a_slice_3", "is called as a slice of case 'a' is; rename it, without _slice_"),
+    ],
+)
+def test_nnunets_listed_cases_stay_within_the_study(name: str, said: str, trained: Path, here: Path, capsys) -> None:
+    files = [f"../raw/a/a_{suffix}.nii.gz" for suffix in ("t1", "t2", "seg")]
+    listed = {name: {"images": files[:2], "label": files[2]}}
+    save_nnunet(Path("nnunet"), channel_names={"0": "t1", "1": "t2"}, dataset=listed)
+    before = listing()
+    for words in (
+        ("prepare", "nnunet", "out/prepared"),
+        ("convert", "nnunet", "out/raw", "--to", "manifest"),
+        ("predict", trained, "--cases", "nnunet", "-o", "out/masks"),
+    ):
+        assert f"nnunet: case {name!r} {said}" in refused(capsys, *words)
+    assert listing() == before
+
+
+@pytest.mark.parametrize("layout", SOURCES)
+def test_no_layout_takes_a_case_for_a_slice(layout: str, tmp_path: Path) -> None:
+    cases = draw_cases(STUDIES[layout], np.random.default_rng(0), complete=True)
+    named = {f"a_slice_{number}": case for number, case in enumerate(cases.values())}
+    raw = write(layout, tmp_path / "raw", STUDIES[layout], named)
+    with pytest.raises(InputError, match="case 'a_slice_0' is called as a slice of case 'a' is"):
+        read_study(raw)
+    with pytest.raises(InputError, match="case 'a_slice_0' is called as a slice of case 'a' is"):
+        read_new_cases(raw, None, STUDIES[layout])
+
+
 def manifest(tmp_path: Path) -> Path:
     """A table as this package writes it."""
     cases = draw_cases(STROKES, np.random.default_rng(1))
@@ -280,10 +317,16 @@ def test_a_file_in_two_cells_is_refused(tmp_path: Path) -> None:
     ("change", "said"),
     [
         ({"spatial_dims": 4}, "spatial_dims is 4, expected 2 for slices or 3 for volumes"),
-        ({"regions": {"core": {"classes": ["core"], "colour": 1}}}, "region 'core' has 'colour'; there are: classes,"),
+        (
+            {"regions": {"core": {"classes": ["core"], "colour": 1}}},
+            "regions.core.colour is unknown; there are",
+        ),
         ({"regions": {"core": {"classes": ["core"], "minimum_mm3": -1}}}, "minimum_mm3 -1, expected a volume"),
-        ({"regions": {"core": {"classes": ["core"], "averaged": "no"}}}, "averaged 'no', expected true or false"),
-        ({"regions": {"core": {"averaged": False}}}, "core is None, expected a list of names"),
+        (
+            {"regions": {"core": {"classes": ["core"], "averaged": "no"}}},
+            "averaged is 'no', expected true or false",
+        ),
+        ({"regions": {"core": {"averaged": False}}}, "regions.core.classes is missing"),
     ],
     ids=str,
 )

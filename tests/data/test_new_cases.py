@@ -54,6 +54,7 @@ def test_a_table_needs_no_labels_and_no_description(tmp_path: Path) -> None:
         ("case,pet\na,f.nii\n", "column 'pet' is unknown; expected case, t1, t1c, flair, t2, label"),
         ("case,t1\na,f.nii\na,g.nii\n", "'a'"),
         ("case,t1\n../a,f.nii\n", "cannot be called so"),
+        ("case,t1\na_slice_3,f.nii\n", "is called as a slice"),
         ("name,t1\na,f.nii\n", "has no column 'case'"),
     ],
 )
@@ -69,6 +70,10 @@ def test_numbered_files_are_the_modalities_of_the_run_in_their_order(tmp_path: P
         read_new_cases(tmp_path / "images", None, BRATS2020)
     cases = read_new_cases(tmp_path / "images", "nnunet", BRATS2020)
     assert cases == [Case("a_1", {"t1": files[0], "flair": files[1]}), Case("b", {"t2": files[2]})]
+    odd = written(tmp_path / "images" / "a_slice_3_0000.nii.gz")
+    with pytest.raises(InputError, match="images: case 'a_slice_3' is called as a slice of case 'a' is"):
+        read_new_cases(tmp_path / "images", "nnunet", BRATS2020)
+    odd.unlink()
     written(tmp_path / "images" / "b_0003.nii.gz")
     (twins,) = [case for case in read_new_cases(tmp_path / "images", "nnunet", BRATS2020) if case.problems]
     with pytest.raises(InputError, match=r"b_0003.nii: b_0003.nii.gz is there too, for the same image; remove one"):

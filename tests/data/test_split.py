@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from command_line import passion, refused
 
-from passion.data.split import PARTS, check_patients, draw_folds, draw_split, patients_of, read_split
+from passion.data.split import PARTS, check_patients, draw_folds, draw_split, patients_of, read_list, read_split
 from passion.errors import InputError
 
 SCANS = [f"P{patient:02}_{scan}" for patient in range(40) for scan in range(1 + patient % 3)]
@@ -37,6 +37,20 @@ def test_sizes_that_a_patient_fills_alone_are_refused() -> None:
     scans = ["a_1", "a_2", "a_3", "b_1"]
     with pytest.raises(InputError, match="--patient: leaves nobody for"):
         draw_split(scans, 0, {"train": 2, "val": 1, "test": 1}, patients_of(scans, "^."))
+
+
+def test_lists_are_read_as_editors_save_them(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_bytes("\ufeffAnna M 1\r\n\r\n  HG_b \r\n".encode())
+    assert read_list(path, ["Anna M 1", "b", "c"]) == ("Anna M 1", "b")
+
+
+@pytest.mark.parametrize("mark", ",;\t")
+def test_splits_are_read_as_spreadsheets_save_them(mark: str, tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    rows = ("case,part", "Anna M 1, train", "b ,test ", ",", "", "c,train", " ,")
+    path.write_bytes("\r\n".join(("\ufeff" + rows[0], *rows[1:])).replace(",", mark).encode())
+    assert read_split(path, ["Anna M 1", "b", "c"]) == {"train": ("Anna M 1", "c"), "val": (), "test": ("b",)}
 
 
 def test_the_command(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from passion.errors import InputError
 from passion.experiments.plan import Plan, make_plan
+from passion.experiments.scores import SCORES
 
 
 def planned(study: Path, out: Path) -> Plan:
@@ -41,6 +42,17 @@ def test_studies_that_are_not_asked_for_keep_their_places_and_scores(study: Path
     assert places[0] == place
     assert [one["dataset"] for one in places] == ["Another"] + 6 * ["BraTS2020"]
     assert pd.read_csv(tmp_path / "table2.csv", dtype=str, keep_default_na=False).to_dict("records") == [row]
+
+
+def test_a_case_may_be_called_na(study: Path, tmp_path: Path) -> None:
+    plan = planned(study, tmp_path)
+    path = plan.workspace.scores(plan.cells[0])
+    path.parent.mkdir(parents=True)
+    path.with_name("settings.json").write_text("{}")
+    path.write_text(f"{','.join(SCORES)}\nNA,t1,WT,0.5,,1.5,2.5\n")
+    table = plan.collect()["table2"]
+    assert table["case"].tolist() == ["NA"]
+    assert table[["dice", "hd95", "hd95_pooled"]].isna().to_numpy().tolist() == [[False, True, False]]
 
 
 def test_a_study_with_other_voxels_is_another_study(study: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from untrained import untrained_run
 
 from passion import models, predict
 from passion.data.sources.brats import BRATS2020
-from passion.data.study import Study
+from passion.data.study import Region, Study
 from passion.plugins import import_class
 from passion.runs import load_run
 
@@ -194,7 +194,7 @@ def test_other_modalities_and_other_studies_are_refused(model: Path, raw: Path, 
     out = tmp_path / "seg.nii.gz"
     assert "--pet" in refused(capsys, "predict", model, "--pet", image(raw, "t1"), "-o", out)
     assert "give at least one modality" in refused(capsys, "predict", model, "-o", out)
-    hearts = Study("Hearts", ("lge", "t2"), {"background": 0, "scar": 1}, {})
+    hearts = Study("Hearts", ("lge", "t2"), {"background": 0, "scar": 1}, {"scar": Region(("scar",))})
     other = untrained_run(tmp_path / "hearts", hearts, SMALL_RFNET)
     passion("export", other, "-o", tmp_path / "other")
     line = refused(capsys, "predict", model, tmp_path / "other", "--t2", image(raw, "t2"), "-o", out)

@@ -19,7 +19,7 @@ from untrained import untrained_run
 from passion import predict
 from passion.bundle import SubsetNetwork, cases_in
 from passion.data.sources.myops import MYOPS2020
-from passion.data.study import Study
+from passion.data.study import Region, Study
 from passion.errors import InputError
 from passion.inference import infer
 
@@ -179,7 +179,7 @@ def test_monais_own_windows_carry_present_along() -> None:
 
 
 def test_names_that_monai_would_take_for_code_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    study = Study("$print('run')", ("t1",), {"background": 0, "lesion": 1}, {})
+    study = Study("$print('run')", ("t1",), {"background": 0, "lesion": 1}, {"all": Region(("lesion",))})
     source = untrained_run(tmp_path / "run", study, {"name": "rfnet", "width": 4})
     line = refused(capsys, "export", source, "-o", tmp_path / "bundle", "--format", "monai")
     assert "would be read as code" in line

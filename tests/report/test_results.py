@@ -79,7 +79,7 @@ def test_a_missing_file_is_named_with_the_remedy(runs: list[Path], file: str, sa
         ("presence.csv", "case,t1,t1c,flair,t2\na,1,1,2,0\n", "neither 0 nor 1"),
         ("presence.csv", "case,t1,t1c,flair,t2\n", "no cases"),
         ("history.csv", "epoch,quantity,part,value\n0,total,,much\n", "no number"),
-        ("history.csv", "", "not a table"),
+        ("history.csv", "", "cannot be read as CSV"),
     ],
 )
 def test_an_unfit_file_is_named_with_the_trouble(runs: list[Path], file: str, text: str, says: str) -> None:

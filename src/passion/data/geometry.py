@@ -4,15 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from passion.data.study import Case, Study
+from passion.data.study import Case, Study, is_orientation
 from passion.errors import InputError
 
 KEPT = ("none", "-")
 """What keeps an axis at the spacing that a case has."""
-
-
-SIDES = ({"L", "R"}, {"P", "A"}, {"I", "S"})
-"""Of which each voxel axis runs to one."""
 
 
 def with_geometry(
@@ -34,8 +30,7 @@ def with_geometry(
     if spacing is not None:
         study = replace(study, spacing_mm=parse_spacing(spacing))
     if orientation is not None:
-        sides = [sum(side in orientation for side in pair) for pair in SIDES]
-        if len(orientation) != 3 or sides != [1, 1, 1]:
+        if not is_orientation(orientation):
             raise InputError(f"--orientation {orientation}: give three sides, one each of L or R, P or A, I or S")
         study = replace(study, orientation=orientation)
     return study

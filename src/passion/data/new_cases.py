@@ -10,7 +10,7 @@ import numpy as np
 
 from passion.data.nifti import open_nifti
 from passion.data.sources import read_study
-from passion.data.sources.contract import case_of, nifti_names
+from passion.data.sources.contract import case_of, check_names, nifti_names
 from passion.data.sources.declaration import DATASET, numbered_modalities, read_dataset
 from passion.data.sources.manifest import check_once, path_of, rows_of
 from passion.data.sources.plan import stem_of
@@ -92,6 +92,7 @@ def _numbered(folder: Path, files: Sequence[Path], study: Study) -> list[Case]:
             numbers = ", ".join(f"_{number:04} for {name}" for number, name in enumerate(names))
             raise InputError(f"{path}: expected a name that ends in {numbers}; rename or move it")
         found.setdefault(match[1], {}).setdefault(names[int(match[2])], []).append(path)
+    check_names(found, folder)
     return [case_of(name, found[name], []) for name in sorted(found)]
 
 

@@ -1,5 +1,6 @@
 """From raw files to the prepared study: crop and normalise each modality by itself, store."""
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -106,15 +107,20 @@ def study_grid(reference: Volume, study: Study) -> Grid:
     """
     own = reference.grid
     own = own.oriented(study.orientation) if study.orientation else own
-    grid = own.at_spacing(study.spacing_mm)
-    asked = f"{reference.path}: brought to a spacing of {' x '.join(f'{step:.3g}' for step in grid.spacing_mm)} mm"
-    if np.prod(grid.shape, dtype=float) > MOST_VOXELS:
-        raise InputError(f"{asked}, it would have {' x '.join(map(str, grid.shape))} voxels; give a coarser --spacing")
-    for axis, extent, old, new in zip("XYZ", own.shape, own.spacing_mm, grid.spacing_mm, strict=True):
+    spacing_mm = [asked or old for asked, old in zip(study.spacing_mm, own.spacing_mm, strict=True)]
+    axes = list(zip("XYZ", own.shape, own.spacing_mm, spacing_mm, strict=True))
+    asked = f"{reference.path}: brought to a spacing of {' x '.join(f'{step:.3g}' for step in spacing_mm)} mm"
+    # Before there are whole numbers of voxels: what headers and options say has no limit.
+    extents = [max(1, extent * old / new) for _, extent, old, new in axes]
+    if math.prod(extents) > MOST_VOXELS:
+        voxels = " x ".join(f"{extent:.6g}" for extent in extents)
+        raise InputError(f"{asked}, it would have {voxels} voxels; give a coarser --spacing")
+    for axis, extent, old, new in axes:
         if new > max(old, extent * old):
             raise InputError(
                 f"{asked}, its {extent * old:.3g} mm along {axis} would not fill a voxel; give a finer --spacing"
             )
+    grid = own.at_spacing(study.spacing_mm)
     return own if grid.alike(own) else grid
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from passion.errors import InputError, note
 from passion.files import replacing
+from passion.reading import match_names, read_table
 
 PARTS = ("train", "val", "test")
 BRATS_PROPORTIONS = {"val": 50 / 369, "test": 100 / 369}
@@ -96,7 +97,7 @@ def draw_split(
         patients: whose each case is, if a patient has several: all of them go into one part.
 
     Raises:
-        InputError: sizes that do not add up to the number of cases, or too few cases or patients.
+        InputError: sizes that do not add up to the number of cases, too few cases or patients, or a negative seed.
 
     >>> {part: len(names) for part, names in draw_split([str(i) for i in range(369)], seed=0).items()}
     {'train': 219, 'val': 50, 'test': 100}
@@ -121,6 +122,8 @@ def draw_split(
 
 def _in_drawn_order(cases: Sequence[str], seed: int, patients: Mapping[str, str] | None) -> list[list[str]]:
     """The cases of each patient, the patients in an order that the seed says."""
+    if seed < 0:
+        raise InputError(f"--seed {seed}: must be at least 0")
     members: dict[str, list[str]] = {}
     for name in sorted(cases):
         members.setdefault(patients[name] if patients else name, []).append(name)
@@ -139,7 +142,7 @@ def draw_folds(cases: Sequence[str], seed: int, folds: int, patients: Mapping[st
         patients: whose each case is, if a patient has several: all of them go into one part.
 
     Raises:
-        InputError: fewer than two folds, or too few cases or patients for as many.
+        InputError: fewer than two folds, too few cases or patients for as many, or a negative seed.
 
     >>> splits = draw_folds([f"case{i}" for i in range(45)], seed=0, folds=5)
     >>> [len(split["test"]) for split in splits], [len(split["val"]) for split in splits]
@@ -160,43 +163,17 @@ def draw_folds(cases: Sequence[str], seed: int, folds: int, patients: Mapping[st
     return splits
 
 
-def match_names(names: Sequence[str], cases: Sequence[str], source: str | Path) -> list[str]:
-    """Case names for `names`, which may carry the prefix `HG_` or `LG_` of the published lists.
-
-    Raises:
-        InputError: a name that is not a case's, or one that is listed twice.
-    """
-    known = set(cases)
-    matched = [name if name in known else name.removeprefix("HG_").removeprefix("LG_") for name in names]
-    unknown = [name for name, match in zip(names, matched, strict=True) if match not in known]
-    if unknown:
-        raise InputError(f"{source}: case {unknown[0]!r} is not in the study ({len(unknown)} such names)")
-    check_unique(matched, source)
-    return matched
-
-
-def check_unique(names: Sequence[str], source: str | Path) -> None:
-    """Refuse a list with a name in it twice.
-
-    Raises:
-        InputError: naming the first such name.
-    """
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{source}: case {twice!r} is listed twice; keep one")
-
-
 def read_list(path: Path, cases: Sequence[str]) -> tuple[str, ...]:
-    """A text file with a case name a line.
+    """A text file with a case name a line; empty lines, and spaces around names, are nothing.
 
     Raises:
         InputError: unreadable, or with a name that is not a case's.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); give a text file with a case name a line") from error
-    return tuple(match_names(lines, cases, path))
+    return tuple(match_names([line.strip() for line in lines if line.strip()], cases, path))
 
 
 def check_disjoint(split: Split, source: str | Path) -> None:
@@ -241,31 +218,3 @@ def read_split(path: Path, cases: Sequence[str], left_out: Collection[str] = ())
         note(f"{path}: passes over {', '.join(passed_over)}, which the prepared study was made without")
     kept = [(name, part) for name, part in zip(names, table["part"], strict=True) if name not in left_out]
     return {part: tuple(name for name, here in kept if here == part) for part in PARTS}
-
-
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A CSV file as text, with at least `columns`, which commas or, as spreadsheets write it, semicolons or tabs part.
-
-    Raises:
-        InputError: unreadable, or a column is missing.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            header = file.readline()
-        mark = max(",;\t", key=header.count)
-        table = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False).fillna("")
-        table.columns = table.columns.str.strip()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not written in UTF-8; save it as CSV UTF-8") from error
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be read as CSV ({reason}); repair the file") from error
-    # pandas takes what is too much in every row for the rows' names.
-    if not isinstance(table.index, pd.RangeIndex):
-        raise InputError(f"{path}: its rows have more cells than there are columns; correct the first line")
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise InputError(f"{path}: has no column {missing[0]!r}; its columns are {', '.join(table.columns)}")
-    return table

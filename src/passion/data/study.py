@@ -1,6 +1,8 @@
 """What a study is: its modalities, classes and regions; and what a case is: files on disk."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,21 @@ RUN_FORMAT = 2
 
 MODEL_CARD = "card.json"
 """What says in the folder of an exported model what it is."""
+
+TAKEN = {
+    "case", "label", "target", "reference", "run", "out", "checkpoint", "device", "images", "help", "cases", "layout",
+    "skip-broken", "skip_broken", "blend", "mirror", "resample", "probabilities",
+}  # fmt: skip
+"""Modalities cannot be called like this: they are columns, files and options of their own."""
+
+MOST_CLASSES = 256
+"""As many as fit into the voxels of a prepared label volume."""
+
+LARGEST_CODE = 2**15 - 1
+"""Of a class: masks are written as int16."""
+
+SIDES = ({"L", "R"}, {"P", "A"}, {"I", "S"})
+"""Of which each voxel axis runs to one."""
 
 
 @dataclass(frozen=True)
@@ -117,24 +134,80 @@ class Study:
         True
         """
         study = build(cls, value)
-        _check(study)
+        check_study(study)
         return study
 
 
-def _check(study: Study) -> None:
-    background, *codes = study.classes.values() if study.classes else [-1]
-    foreground = list(study.classes)[1:]
-    if not study.modalities or len(set(study.modalities)) < len(study.modalities):
-        raise InputError(f"modalities is {list(study.modalities)}, expected names that differ")
-    if background != 0 or not 0 < len(set(codes)) == len(codes) < 256 or not 0 < min(codes) <= max(codes) < 2**31:
-        raise InputError(f"classes is {study.classes}, expected a background of code 0 first, and codes that differ")
-    for name, region in study.regions.items():
-        if not region.classes or not set(region.classes) <= set(foreground):
-            raise InputError(f"regions.{name} is made of {list(region.classes)}, expected some of {foreground}")
+def check_study(study: Study) -> None:
+    """Refuse a study that makes no sense.
+
+    Raises:
+        InputError: naming the first modality, class, region or other value that does not; no file is named.
+    """
+    _check_modalities(study.modalities)
+    _check_classes(study.classes)
+    _check_regions(study.regions, list(study.classes)[1:])
+    if study.spatial_dims not in (2, 3):
+        raise InputError(f"spatial_dims is {study.spatial_dims}, expected 2 for slices or 3 for volumes")
+    if len(study.spacing_mm) != 3 or not all(step is None or 0 < step < float("inf") for step in study.spacing_mm):
+        raise InputError(
+            f"spacing_mm is {list(study.spacing_mm)}, expected three numbers of mm, or null to keep a case's own"
+        )
     if not set(study.resample) <= set(study.modalities):
-        raise InputError(f"resample is {list(study.resample)}, expected some of {list(study.modalities)}")
-    if study.spatial_dims not in (2, 3) or len(study.spacing_mm) != 3:
-        raise InputError("spatial_dims has to be 2 or 3, and spacing_mm three numbers or null")
+        raise InputError(f"resample is {list(study.resample)}, expected some of {', '.join(study.modalities)}")
+    if study.orientation is not None and not is_orientation(study.orientation):
+        raise InputError(
+            f"orientation is {study.orientation!r:.80}, expected three sides, one each of L or R, P or A, I or S"
+        )
+
+
+def is_orientation(text: str) -> bool:
+    """Whether voxel axes can run to these sides.
+
+    >>> is_orientation("LPS"), is_orientation("LRS")
+    (True, False)
+    """
+    return len(text) == 3 and all(sum(side in text for side in pair) == 1 for pair in SIDES)
+
+
+def _check_modalities(modalities: Sequence[str]) -> None:
+    if not modalities:
+        raise InputError("there is no modality; name at least one")
+    for name in modalities:
+        if not re.fullmatch(r"\w[\w-]*", name, re.ASCII) or name.lower() in TAKEN:
+            raise InputError(
+                f"modality {name!r} cannot be called so; use letters, digits, _ and -, and no name of "
+                f"{', '.join(sorted(TAKEN))}"
+            )
+    # They name files and options, in which case and - do not tell two of them apart everywhere.
+    same = Counter(name.lower().replace("-", "_") for name in modalities)
+    twice = [name for name in modalities if same[name.lower().replace("-", "_")] > 1]
+    if twice:
+        raise InputError(f"modality {twice[0]!r} is there twice; rename one")
+
+
+def _check_classes(classes: Mapping[str, int]) -> None:
+    codes = list(classes.values())
+    for name, code in classes.items():
+        if not 0 <= code <= LARGEST_CODE:
+            raise InputError(f"class {name!r} has code {code}, expected a whole number from 0 to {LARGEST_CODE}")
+        if codes.count(code) > 1:
+            raise InputError(f"class {name!r} has code {code}, and another class too; give each its own")
+    if codes[:1] != [0] or not 2 <= len(codes) <= MOST_CLASSES:
+        raise InputError(f"has classes {', '.join(classes)}; expected a background of code 0 and 1 to 255 others")
+
+
+def _check_regions(regions: Mapping[str, Region], foreground: Sequence[str]) -> None:
+    if not regions:
+        raise InputError(f"there is no region; make one of the classes {', '.join(foreground)}")
+    for name, region in regions.items():
+        if not region.classes or not set(region.classes) <= set(foreground):
+            raise InputError(
+                f"region {name!r} is made of {list(region.classes)}, expected some of the classes "
+                f"{', '.join(foreground)}"
+            )
+        if not 0 <= region.minimum_mm3 < float("inf"):
+            raise InputError(f"region {name!r} has minimum_mm3 {region.minimum_mm3:g}, expected a volume, 0 or more")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 import torch
 
-from passion.data.split import read_split, read_table
+from passion.data.split import read_split
 from passion.data.store import PreparedStudy
 from passion.data.study import Study
 from passion.data.whole_cases import WholeCases
@@ -20,6 +20,7 @@ from passion.files import alone_in
 from passion.inference import choose_device
 from passion.models import is_model
 from passion.progress import surroundings
+from passion.reading import read_table
 from passion.runs import CheckpointName, load_run, versions
 from passion.weights import fingerprint
 from passion.windows import OVERLAP

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from passion.data.split import read_table
 from passion.data.store import PreparedStudy
 from passion.errors import InputError
 from passion.experiments.cells import Cell, Place, by_seed, expand
@@ -16,7 +15,7 @@ from passion.experiments.scores import PLACE, SCORES, collect
 from passion.experiments.states import State
 from passion.experiments.workspace import Workspace
 from passion.files import replacing, write_json
-from passion.reading import read_json
+from passion.reading import read_json, read_table
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ def collect(workspace: Workspace, places: Sequence[Place]) -> pd.DataFrame:
     tables = []
     for place in places:
         if workspace.state(place.cell) is State.DONE:
-            scores = pd.read_csv(workspace.scores(place.cell), dtype={"case": str})[list(SCORES)]
+            path = workspace.scores(place.cell)
+            scores = pd.read_csv(path, dtype={"case": str}, keep_default_na=False, na_values=[""])[list(SCORES)]
             words = (place.dataset, place.setting, place.network, place.method)
             for position, (column, word) in enumerate(zip(PLACE, words, strict=False)):
                 scores.insert(position, column, word)

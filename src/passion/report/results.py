@@ -137,18 +137,14 @@ def _unfit(path: Path, problem: object, remedy: str) -> InputError:
     return InputError(f"{path}: {' '.join(str(problem).split())}; {remedy}")
 
 
-def _text(path: Path, remedy: str) -> str:
+def _check_there(path: Path, remedy: str) -> None:
     if not path.is_file():
         raise InputError(f"{path} is missing; {remedy}")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise _unfit(path, f"not a text file ({error.reason})", remedy) from error
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """What a JSON file says; `remedy` is what to do where it cannot be read, for the InputError that is raised then."""
-    _text(path, remedy)
+    _check_there(path, remedy)
     return _names_with_values(reading.read_json(path, remedy), path, remedy)
 
 
@@ -166,14 +162,8 @@ def _table(
     path: Path, words: Sequence[str], numbers: Sequence[str], remedy: str, more: Sequence[str] = ()
 ) -> pd.DataFrame:
     """The named columns of a CSV file, `numbers` and `more` as floats (NaN where empty); `more` may be missing."""
-    _text(path, remedy)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise _unfit(path, f"not a table ({error})", remedy) from error
-    missing = [name for name in (*words, *numbers) if name not in table.columns]
-    if missing:
-        raise _unfit(path, f"has no column {missing[0]!r}", remedy)
+    _check_there(path, remedy)
+    table = reading.read_table(path, [*words, *numbers], remedy)
     numbers = [*numbers, *(name for name in more if name in table)]
     for name in numbers:
         try:
@@ -204,8 +194,7 @@ def read_scores(path: Path, study: Study, first: str, again: str) -> pd.DataFram
     Raises:
         InputError: missing, unreadable, or with rows that are not the study's.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is missing; {first}")
+    _check_there(path, first)
     keys = ["case", "subset", "region"]
     table = _table(path, keys, SCORES, again, MORE_SCORES)
     if table.empty:

@@ -1,13 +1,12 @@
 """One file a layout on disk; each yields a study and its cases."""
 
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from passion.data.sources import manifest
-from passion.data.sources.contract import Source, subfolders
+from passion.data.sources.contract import Source, check_names, subfolders
 from passion.data.sources.declaration import DATASET
 from passion.data.study import Case, Study
 from passion.errors import InputError
@@ -49,7 +48,7 @@ def read_study(root: Path, layout: str | None = None) -> tuple[Study, list[Case]
         found = source.read(root)
         if found is not None:
             study, cases = found
-            _check_names(cases, root)
+            check_names((case.name for case in cases), root)
             folder = root if root.is_dir() else root.parent
             return replace(study, phantom=(folder / PHANTOM_RECORD).is_file()), cases
     elsewhere = next((folder for folder in _nearby(root) if _may_hold(folder, sources.values())), None)
@@ -96,10 +95,3 @@ def _may_hold(folder: Path, sources: Iterable[type[Source]]) -> bool:
         return any(source.read(folder) is not None for source in sources)
     except InputError:
         return True
-
-
-def _check_names(cases: Iterable[Case], root: Path) -> None:
-    """Refuse names that no line and no UTF-8 file can hold: they go into tables, and into messages of one line."""
-    for case in cases:
-        if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in case.name):
-            raise InputError(f"{root}: case {case.name!a} cannot be called so; rename it, in characters of a line")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from passion.data.sources.contract import Source, cases_in, plan_in_folders, subfolders
 from passion.data.sources.plan import Plan
-from passion.data.split import check_unique
 from passion.data.study import Case, Region, Study
+from passion.reading import check_unique
 
 BRATS2020 = Study(
     name="BraTS2020",

@@ -1,6 +1,7 @@
 """What a layout on disk is."""
 
 import os
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,28 @@ from typing import ClassVar
 
 from passion.data.sources.plan import EXTENSIONS, Piece, Plan, pieces_of, recoding_into
 from passion.data.study import Case, Study
+from passion.errors import InputError
+from passion.missingness import SLICE_MARK
+
+
+def check_names(names: Iterable[str], source: Path) -> None:
+    """Refuse names of cases that no file or no cell of a table can have, and those of slices.
+
+    Raises:
+        InputError: naming the first such case.
+    """
+    for name in names:
+        apart = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
+        if apart or not name or name.startswith(".") or name != name.strip() or {*"/\\"} & {*name}:
+            raise InputError(
+                f"{source}: case {name!r} cannot be called so; rename it, to one line that begins with no dot, has no "
+                "/ or \\ in it, and no space around it"
+            )
+        if SLICE_MARK in name:
+            raise InputError(
+                f"{source}: case {name!r} is called as a slice of case {name.partition(SLICE_MARK)[0]!r} is; rename "
+                f"it, without {SLICE_MARK}"
+            )
 
 
 def nifti_files(folder: Path, stem: str) -> list[Path]:

@@ -18,10 +18,9 @@ from passion.data.sources.declaration import (
 )
 from passion.data.sources.description import DESCRIPTION, description_of, with_description
 from passion.data.sources.plan import EXTENSIONS, Piece, Plan, ending_of, stem_of, with_ending
-from passion.data.split import check_unique
 from passion.data.study import Case, Channel, Study
 from passion.errors import InputError
-from passion.reading import is_file
+from passion.reading import check_unique, is_file
 
 
 class Decathlon(Source):

@@ -1,12 +1,10 @@
 """Studies that a file beside the images declares: reading that file, and checking what it says."""
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from passion.data.study import Region, Study
+from passion.data.study import Region, Study, check_study
 from passion.errors import InputError
 from passion.reading import read_json
 
@@ -15,15 +13,6 @@ DATASET = "dataset.json"
 
 MODALITY_KEYS = ("channel_names", "modality")
 """What modalities are named under, by nnU-Net and by the Decathlon; the first that is there tells the layout."""
-
-TAKEN = {
-    "case", "label", "target", "reference", "run", "out", "checkpoint", "device", "images", "help", "cases", "layout",
-    "skip-broken", "skip_broken", "blend", "mirror", "resample", "probabilities",
-}  # fmt: skip
-"""Modalities cannot be called like this: they are columns, files and options of their own."""
-
-MOST_CLASSES = 256
-"""As many as fit into the voxels of a prepared label volume."""
 
 
 def read_dataset(root: Path, key: str) -> dict[str, Any] | None:
@@ -121,43 +110,10 @@ def checked(study: Study, path: Path) -> Study:
         path: of the file, for messages.
 
     Raises:
-        InputError: naming the first modality, class or region that does not.
+        InputError: see `check_study`.
     """
-    _check_modalities(study.modalities, path)
-    _check_classes(study.classes, path)
-    foreground = [name for name, code in study.classes.items() if code != 0]
-    for name, region in study.regions.items():
-        unknown = [part for part in region.classes if part not in foreground]
-        if unknown or not region.classes:
-            raise InputError(
-                f"{path}: region {name!r} is made of {list(region.classes)}, expected some of the classes "
-                f"{', '.join(foreground)}"
-            )
+    try:
+        check_study(study)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return study
-
-
-def _check_modalities(modalities: tuple[str, ...], path: Path) -> None:
-    for name in modalities:
-        if not re.fullmatch(r"\w[\w-]*", name, re.ASCII) or name.lower() in TAKEN:
-            raise InputError(
-                f"{path}: modality {name!r} cannot be called so; use letters, digits, _ and -, and no name of "
-                f"{', '.join(sorted(TAKEN))}"
-            )
-    # They name files and options, in which case and - do not tell two of them apart everywhere.
-    same = Counter(name.lower().replace("-", "_") for name in modalities)
-    twice = [name for name in modalities if same[name.lower().replace("-", "_")] > 1]
-    if twice:
-        raise InputError(f"{path}: modality {twice[0]!r} is there twice; rename one")
-
-
-def _check_classes(classes: Mapping[str, int], path: Path) -> None:
-    codes = list(classes.values())
-    for name, code in classes.items():
-        if type(code) is not int or code < 0:
-            raise InputError(f"{path}: class {name!r} has code {code!r}, expected a whole number, 0 or more")
-        if codes.count(code) > 1:
-            raise InputError(f"{path}: class {name!r} has code {code}, and another class too; give each its own")
-    if 0 not in codes or not 2 <= len(codes) <= MOST_CLASSES:
-        raise InputError(
-            f"{path}: has classes {', '.join(classes)}; expected a background of code 0 and 1 to 255 others"
-        )

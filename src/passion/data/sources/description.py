@@ -16,13 +16,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from passion.data.sources.declaration import checked, mapping_of, require
+from passion.data.sources.declaration import mapping_of, require
 from passion.data.study import Region, Study
 from passion.errors import InputError
 
 KEYS = ("name", "modalities", "classes", "regions")
 OPTIONAL_KEYS = ("spacing_mm", "spatial_dims")
-REGION_KEYS = ("classes", "minimum_mm3", "averaged")
 
 DESCRIPTION = "study"
 """The key of `dataset.json` that holds a description; programs other than this one pass over it."""
@@ -70,48 +69,17 @@ def described_study(value: object, path: Path) -> Study:
     if unknown:
         raise InputError(f"{path}: key {unknown[0]!r} is unknown; there are: {', '.join((*KEYS, *OPTIONAL_KEYS))}")
     codes, unions = (mapping_of(content[key], path, key) for key in ("classes", "regions"))
-    dims = content.get("spatial_dims", Study.spatial_dims)
-    if type(dims) is not int or dims not in (2, 3):
-        raise InputError(f"{path}: spatial_dims is {dims!r:.80}, expected 2 for slices or 3 for volumes")
-    study = Study(
-        name=str(content["name"]),
-        modalities=_names(content["modalities"], "modalities", path),
+    words = {
+        **content,
+        "name": str(content["name"]),
         # Class 0 is the background, wherever it stands in the file; the sort keeps the order of the others.
-        classes=dict(sorted(codes.items(), key=lambda item: item[1] != 0)),
-        regions={name: _region(words, name, path) for name, words in unions.items()},
-        spatial_dims=dims,
-        spacing_mm=_spacing(content.get("spacing_mm", [None] * 3), path),
-    )
-    return checked(study, path)
-
-
-def _names(value: object, what: str, path: Path) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-        raise InputError(f"{path}: {what} is {value!r:.80}, expected a list of names")
-    return tuple(value)
-
-
-def _region(value: object, name: str, path: Path) -> Region:
-    words: Mapping[str, Any] = mapping_of(value, path, name) if isinstance(value, dict) else {"classes": value}
-    unknown = [key for key in words if key not in REGION_KEYS]
-    if unknown:
-        raise InputError(f"{path}: region {name!r} has {unknown[0]!r}; there are: {', '.join(REGION_KEYS)}")
-    minimum, averaged = words.get("minimum_mm3", Region.minimum_mm3), words.get("averaged", Region.averaged)
-    if type(minimum) not in (int, float) or not 0 <= minimum < float("inf"):
-        raise InputError(f"{path}: region {name!r} has minimum_mm3 {minimum!r:.80}, expected a volume, 0 or more")
-    if not isinstance(averaged, bool):
-        raise InputError(f"{path}: region {name!r} has averaged {averaged!r:.80}, expected true or false")
-    return Region(_names(words.get("classes"), name, path), float(minimum), averaged)
-
-
-def _spacing(value: object, path: Path) -> tuple[float | None, ...]:
-    steps = value if isinstance(value, list) else []
-    numbers = [step for step in steps if step is not None]
-    if len(steps) != 3 or not all(type(step) in (int, float) and 0 < step < float("inf") for step in numbers):
-        raise InputError(
-            f"{path}: spacing_mm is {value!r:.80}, expected three numbers of mm, or null to keep a case's own"
-        )
-    return tuple(None if step is None else float(step) for step in steps)
+        "classes": dict(sorted(codes.items(), key=lambda item: item[1] != 0)),
+        "regions": {name: one if isinstance(one, dict) else {"classes": one} for name, one in unions.items()},
+    }
+    try:
+        return Study.from_dict(words)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def with_description(

@@ -15,13 +15,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from passion.data.sources.contract import Source
+from passion.data.sources.contract import Source, check_names
 from passion.data.sources.description import KEYS, described_study, description_of
 from passion.data.sources.plan import Piece, Plan, pieces_of
-from passion.data.split import check_unique, read_table
 from passion.data.study import Case, Study
 from passion.errors import InputError
-from passion.reading import is_file, read_yaml
+from passion.reading import check_unique, is_file, read_table, read_yaml
 
 DEFAULT = "manifest.csv"
 """The manifest of a folder."""
@@ -75,7 +74,7 @@ def _study(path: Path) -> Study:
 
 
 def rows_of(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[dict[Any, str]]:
-    """Of a table, which may come from a spreadsheet: empty rows and columns, and spaces around words, are nothing.
+    """Of a table, which may come from a spreadsheet: empty columns, and rows of notes alone, are nothing.
 
     Args:
         path: of the CSV file.
@@ -86,7 +85,7 @@ def rows_of(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[d
         InputError: unreadable, no case, an unknown column or one that is not there, or names that cases cannot have.
     """
     expected = ["case", *columns]
-    table = read_table(path, ["case", *needed]).apply(lambda column: column.str.strip())
+    table = read_table(path, ["case", *needed])
     table = table[[name for name in table.columns if not name.startswith(NOTES)]]
     table = table.loc[(table != "").any(axis=1), [name in expected or any(table[name]) for name in table.columns]]
     unknown = [column for column in table.columns if column not in expected]
@@ -97,11 +96,7 @@ def rows_of(path: Path, columns: Sequence[str], needed: Sequence[str]) -> list[d
         )
     if table.empty:
         raise InputError(f"{path}: lists no case; add a row for each")
-    for name in table["case"]:
-        if not name.isprintable() or not name or name.startswith(".") or "/" in name or "\\" in name:
-            raise InputError(
-                f"{path}: case {name!r} cannot be called so; give it a name without / that begins with no dot"
-            )
+    check_names(table["case"], path)
     check_unique(table["case"].tolist(), path)
     rows: list[dict[Any, str]] = table.to_dict("records")
     return rows

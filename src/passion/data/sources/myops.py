@@ -5,8 +5,8 @@ from pathlib import Path
 
 from passion.data.sources.contract import Source, case_of, nifti_files
 from passion.data.sources.plan import EXTENSIONS, Piece, Plan, pieces_of, recoding_into
-from passion.data.split import check_unique
 from passion.data.study import Case, Region, Study
+from passion.reading import check_unique
 
 PIXEL_MM = 0.75
 """In-plane spacing that slices are brought to: the middle of what MyoPS2020 has, 0.73 to 0.76 mm."""

@@ -20,9 +20,9 @@ from passion.data.sources.declaration import (
 )
 from passion.data.sources.description import DESCRIPTION, description_of, with_description
 from passion.data.sources.plan import EXTENSIONS, Piece, Plan, ending_of, recoding
-from passion.data.split import check_unique
 from passion.data.study import Case, Study
 from passion.errors import InputError
+from passion.reading import check_unique
 
 FOLDERS = (("imagesTr", "labelsTr"), ("imagesTs", "labelsTs"))
 
