@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy  # loads its parts when they are used, which a command that only reads a study does not
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, brentq, milp, minimize
-from scipy.special import logsumexp, softmax
 
 from passion.errors import InputError
 from passion.files import replacing
@@ -214,7 +213,7 @@ def pattern_probabilities(rates: NDArray[np.float64]) -> tuple[NDArray[np.bool_]
     if (marginals == 1).any():
         share = 1.0
     else:
-        share = brentq(lambda z: -np.expm1(np.log1p(-marginals * z).sum()) - z, 1e-9, 1.0, xtol=1e-14)
+        share = scipy.optimize.brentq(lambda z: -np.expm1(np.log1p(-marginals * z).sum()) - z, 1e-9, 1.0, xtol=1e-14)
     present = marginals * share
     weights = np.where(patterns, present, 1 - present).prod(1)
     return patterns, weights / weights.sum()
@@ -276,14 +275,19 @@ def _groups(own: Presence, rates: NDArray[np.float64], kept: NDArray[np.float64]
     sizes = np.bincount(members.ravel())
 
     def shares(logs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        return [softmax(of @ logs) for of in patterns]
+        return [scipy.special.softmax(of @ logs) for of in patterns]
 
     def dual(logs: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value = sum(size * logsumexp(of @ logs) for size, of in zip(sizes, patterns, strict=True)) - kept @ logs
+        value = (
+            sum(size * scipy.special.logsumexp(of @ logs) for size, of in zip(sizes, patterns, strict=True))
+            - kept @ logs
+        )
         expected = sum(size * (share @ of) for size, share, of in zip(sizes, shares(logs), patterns, strict=True))
         return value, expected - kept
 
-    found = minimize(dual, np.zeros(len(rates)), jac=True, bounds=[(-LARGEST_LOG, LARGEST_LOG)] * len(rates))
+    found = scipy.optimize.minimize(
+        dual, np.zeros(len(rates)), jac=True, bounds=[(-LARGEST_LOG, LARGEST_LOG)] * len(rates)
+    )
     return [
         _Group(np.flatnonzero(members.ravel() == number), of, share)
         for number, (of, share) in enumerate(zip(patterns, shares(found.x), strict=True))
@@ -306,15 +310,15 @@ def _whole_cases(groups: Sequence[_Group], kept: NDArray[np.float64]) -> list[ND
     belongs = np.repeat(np.eye(len(groups)), [len(group.patterns) for group in groups], axis=1)
     one = np.eye(len(expected))
     beside = np.zeros((len(kept) + len(groups), len(expected)))
-    solution = milp(
+    solution = scipy.optimize.milp(
         c=np.concatenate([beside[0], np.ones(len(expected))]),
         integrality=np.repeat([1, 0], len(expected)),
-        bounds=Bounds(lb=0),
+        bounds=scipy.optimize.Bounds(lb=0),
         constraints=[
-            LinearConstraint(np.hstack([belongs, beside[: len(groups)]]), sizes, sizes),
-            LinearConstraint(np.hstack([patterns.T, beside[: len(kept)]]), kept - 0.5, kept + 0.5),
-            LinearConstraint(np.hstack([one, -one]), ub=expected),
-            LinearConstraint(np.hstack([-one, -one]), ub=-expected),
+            scipy.optimize.LinearConstraint(np.hstack([belongs, beside[: len(groups)]]), sizes, sizes),
+            scipy.optimize.LinearConstraint(np.hstack([patterns.T, beside[: len(kept)]]), kept - 0.5, kept + 0.5),
+            scipy.optimize.LinearConstraint(np.hstack([one, -one]), ub=expected),
+            scipy.optimize.LinearConstraint(np.hstack([-one, -one]), ub=-expected),
         ],
     )
     if solution.x is None:

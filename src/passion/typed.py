@@ -1,6 +1,7 @@
 """Dataclasses from what JSON and YAML hold, each value compared with its annotation."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -62,7 +63,8 @@ def _convert(hint: Any, value: object, name: str) -> Any:
     if hint is Any or (origin is Literal and any(value == one and type(value) is type(one) for one in arguments)):
         return value
     if type(value) in SCALARS.get(hint, ()):
-        return hint(value) if hint in (float, Path) else value
+        with suppress(OverflowError):
+            return hint(value) if hint in (float, Path) else value
     raise InputError(f"{name} is {_short(value)}, expected {_described(hint)}")
 
 

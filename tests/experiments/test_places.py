@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -72,3 +73,14 @@ def test_a_table_that_cannot_be_read_is_refused(content: str, study: Path, tmp_p
     (tmp_path / "table2.json").write_text(content)
     with pytest.raises(InputError, match=r"table2.json: .*; take it away"):
         planned(study, tmp_path).write([])
+
+
+def test_no_file_is_called_as_a_study_that_is_a_path(study: Path, tmp_path: Path) -> None:
+    shutil.copytree(study / "prepared", tmp_path / "prepared")
+    path = tmp_path / "prepared/study.json"
+    content = json.loads(path.read_text())
+    content["study"]["name"] = "../outside"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"no file can be called as its study, '\.\./outside'; give that another name"):
+        make_plan(["table2"], [tmp_path / "prepared"], tmp_path / "out", "small", 1)
+    assert not (tmp_path / "outside.csv").exists()

@@ -114,6 +114,14 @@ def _described(place: Place) -> dict[str, Any]:
     return {**words, "seed": place.cell.seed, "rates": place.cell.rates, "cell": place.cell.name}
 
 
+def _check_names(names: Sequence[str], studies: Sequence[Path]) -> None:
+    for folder, name in zip(studies, names, strict=True):
+        if names.count(name) > 1:
+            raise InputError(f"--study {folder}: there are two studies of the name {name}; give one of them")
+        if Path(name).name != name:
+            raise InputError(f"--study {folder}: no file can be called as its study, {name!r}; give that another name")
+
+
 def make_plan(
     tables: Sequence[str], studies: Sequence[Path], out: Path, scale: str, seeds: int, splits: Sequence[Path] = ()
 ) -> Plan:
@@ -139,9 +147,7 @@ def make_plan(
     workspace = Workspace(out)
     opened = [PreparedStudy.open(folder) for folder in studies]
     names = [one.study.name for one in opened]
-    for folder, name in zip(studies, names, strict=True):
-        if names.count(name) > 1:
-            raise InputError(f"--study {folder}: there are two studies of the name {name}; give one of them")
+    _check_names(names, studies)
     places: dict[str, list[Place]] = {name: [] for name in grids}
     for number, prepared in enumerate(opened):
         sizes: Scale | None = None
