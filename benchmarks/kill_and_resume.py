@@ -26,7 +26,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from passion.files import write_json
-from passion.progress import epochs_done, is_begun, surroundings
+from passion.run_folder import epochs_done, is_begun, surroundings
 
 RATES = "t1=0.2,t1c=0.4,flair=0.6,t2=0.8"
 CLOCK = "seconds"

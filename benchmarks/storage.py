@@ -20,8 +20,9 @@ import pandas as pd
 import zarr
 from numpy.typing import NDArray
 
+from passion.data.boxes import Box
 from passion.data.loading import draw_window
-from passion.data.store import Box, PreparedCase, PreparedStudy
+from passion.data.store import PreparedCase, PreparedStudy
 from passion.files import replacing
 
 PATCH = (80, 80, 80)

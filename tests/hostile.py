@@ -19,13 +19,14 @@ import yaml
 from damage import LARGE, SHAPE, Random, bomb, damaged_bytes, damaged_text, nifti_bytes, other_values, wrong_field
 
 from passion.configuration import Configuration, DataSettings
+from passion.data.boxes import Box
 from passion.data.inspection import inspect_case
 from passion.data.nifti import open_nifti
 from passion.data.prepare import prepare
 from passion.data.sources import read_study
 from passion.data.sources.brats import BRATS2020
 from passion.data.split import read_split
-from passion.data.store import Box, PreparedStudy
+from passion.data.store import PreparedStudy
 from passion.data.study import Case, write_run_study
 from passion.data.volumes import read_labels, read_volume
 from passion.errors import InputError

@@ -11,11 +11,11 @@ import passion
 ROOT = Path(passion.__file__).parent
 LINE = [
     "missingness", "data", "networks", "objectives", "evaluation.metrics", "windows", "inference", "training",
-    "configuration", "trust", "weights", "models", "runs", "progress", "warm_start", "experiment", "importing",
+    "configuration", "trust", "weights", "models", "runs", "run_folder", "warm_start", "experiment", "importing",
     "evaluation", "segmentation", "prediction", "predicted_cases", "bundle", "experiments", "report", "exporting",
     "overview", "options", "commands", "demo", "cli",
 ]  # fmt: skip
-EVERYWHERE = {"allocator", "errors", "failures", "files", "parallel", "plugins", "reading", "typed"}
+EVERYWHERE = {"allocator", "errors", "failures", "files", "parallel", "plugins", "reading", "run_files", "typed"}
 """Who may be imported by all, and imports nobody but each other."""
 
 LAZY = {"commands"}

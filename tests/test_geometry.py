@@ -18,7 +18,8 @@ from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial.transform import Rotation
 
 from passion import cli
-from passion.data.store import Box, PreparedStudy
+from passion.data.boxes import Box
+from passion.data.store import PreparedStudy
 
 CENTRE_MM = np.array([12.0, -7.0, 21.0])
 """Of the head."""

@@ -6,9 +6,9 @@ import nibabel
 import numpy as np
 import pytest
 
+from passion.data.boxes import Box
 from passion.data.resampling import Grid
 from passion.data.sources.brats import BRATS2020
-from passion.data.store import Box
 from passion.errors import InputError
 from passion.segmentation import Segmentation
 

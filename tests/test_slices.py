@@ -9,9 +9,9 @@ import pytest
 import torch
 from command_line import passion, refused, training_words
 
+from passion.data.boxes import Box
 from passion.data.loading import draw_window
 from passion.data.resampling import Grid, resample, resample_labels
-from passion.data.store import Box
 from passion.errors import InputError
 from passion.inference import segment
 from passion.missingness import read_presence

@@ -17,9 +17,9 @@ from monai.transforms import Transform
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from passion.data.boxes import Box
 from passion.data.loading import Crop
 from passion.data.resampling import Grid
-from passion.data.store import Box
 from passion.data.study import Study
 from passion.errors import InputError
 from passion.inference import InferenceSettings, infer, most_likely

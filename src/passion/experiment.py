@@ -2,11 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -18,25 +16,24 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from passion import run_files
 from passion.configuration import Configuration, DataSettings, build_network, build_objective
 from passion.data.loading import PatchSettings, TrainingPatches, training_loader
-from passion.data.seen_grids import FILE as GRIDS
-from passion.data.seen_grids import SeenGrids, write_seen_grids
-from passion.data.split import Split, check_disjoint, read_split, write_split
+from passion.data.split import Split, check_disjoint, read_split
 from passion.data.store import PreparedStudy
-from passion.data.study import CONFIGURATION, RUN_STUDY, Study, read_run_study, write_run_study
 from passion.data.whole_cases import WholeCase, WholeCases
 from passion.errors import InputError, note, own_words
-from passion.files import remove, write_json, write_text
+from passion.files import remove
 from passion.missingness import SLICE_MARK, Presence, presence_of, read_presence
 from passion.parallel import is_rank_zero
-from passion.progress import (
+from passion.run_folder import (
+    RunData,
+    check_options_unchanged,
     check_run_folder,
     claim_run_folder,
+    describe_run,
     epochs_done,
     is_begun,
-    say_what_changed,
-    surroundings,
 )
 from passion.runs import checkpoint_path
 from passion.training.callbacks import AtomicCheckpoints, Checkpoint, History, ProgressBar
@@ -46,9 +43,6 @@ from passion.warm_start import start_from
 
 TENSORBOARD = "tensorboard"
 """Folder of its files; they are made from the history whenever a run goes on, since killed they may end anywhere."""
-
-DATA = "data.json"
-"""Digests of the prepared cases that a run sees, so that it does not go on with others."""
 
 
 def training_presence(data: DataSettings, prepared: PreparedStudy, split: Split) -> Presence:
@@ -94,10 +88,7 @@ def _check_complete(data: DataSettings, own: Presence) -> None:
 class Experiment:
     """All objects of a training run; `held_out` is what it is validated on, if it is."""
 
-    prepared: PreparedStudy
-    study: Study
-    split: Split
-    presence: Presence
+    given: RunData
     module: TrainingModule
     patches: TrainingPatches
     held_out: WholeCases | None
@@ -149,7 +140,7 @@ def assemble(configuration: Configuration) -> Experiment:
         if settings.validate_every
         else None
     )
-    return Experiment(prepared, study, split, presence, module, patches, held_out)
+    return Experiment(RunData(prepared, study, split, presence), module, patches, held_out)
 
 
 def train(configuration: Configuration, out: Path, resume: bool = False) -> bool:
@@ -170,7 +161,7 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> bool
         check_run_folder(out, resume)
     begun = is_begun(out)
     if begun:
-        _check_unchanged(configuration, Configuration.from_file(out / CONFIGURATION), out)
+        check_options_unchanged(configuration, out)
         if epochs_done(out) >= configuration.training.epochs:
             return False
     experiment = assemble(configuration)
@@ -178,7 +169,7 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> bool
         _warm_start(configuration.training.start_from, experiment, configuration)
     with claim_run_folder(out, resume) if is_rank_zero() else nullcontext():
         if is_rank_zero():
-            _describe(experiment, configuration, out)
+            describe_run(experiment.given, configuration, out)
         _fit(experiment, configuration, out)
     return True
 
@@ -263,7 +254,7 @@ def _plugins() -> list[Any]:
 
 def _warm_start(run: Path, experiment: Experiment, configuration: Configuration) -> None:
     module = experiment.module
-    begun = start_from(run, module.network, module.objective, experiment.study, configuration)
+    begun = start_from(run, module.network, module.objective, experiment.given.study, configuration)
     if is_rank_zero():
         note(begun)
 
@@ -271,26 +262,6 @@ def _warm_start(run: Path, experiment: Experiment, configuration: Configuration)
 def _strategy(devices: int) -> str | DDPStrategy:
     """Encoders of modalities that are absent get no gradient; each process keeps its own sums until an epoch ends."""
     return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False) if devices > 1 else "auto"
-
-
-ELSEWHERE = {
-    "data.prepared", "data.split", "data.presence", "data.workers", "training.accelerator", "training.start_from",
-}  # fmt: skip
-"""Options that may be others when a run goes on: of data content is compared, and what it started from it has."""
-
-
-def _check_unchanged(asked: Configuration, own: Configuration, out: Path) -> None:
-    def compare(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-        for name in {**given, **wanted}:
-            if name not in ELSEWHERE and wanted.get(name) != given.get(name):
-                raise InputError(
-                    f"--resume: {out} was trained with --{name} {given.get(name)}, not {wanted.get(name)}; leave the "
-                    "option out, or start another run"
-                )
-
-    # Names first: what another name in the run's folder is_rank_zero to is not for us to import.
-    compare(*({"network.name": one.network["name"], "objective.name": one.objective["name"]} for one in (asked, own)))
-    compare(asked.by_option(), own.by_option())
 
 
 def _quieten_lightning() -> None:
@@ -304,7 +275,7 @@ def _callbacks(out: Path) -> list[Callback]:
     """In this order within an epoch: `best` after validation, then the history, and last of all `last`."""
     folder = checkpoint_path(out, "last").parent
     return [
-        History(out / "history.csv"),
+        History(out / run_files.HISTORY),
         ProgressBar(),
         Checkpoint(
             folder,
@@ -317,51 +288,3 @@ def _callbacks(out: Path) -> list[Callback]:
         ),
         Checkpoint(folder, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True),
     ]
-
-
-def _describe(experiment: Experiment, configuration: Configuration, out: Path) -> None:
-    """Write what the run is made of, the configuration last: where it is, the run is begun.
-
-    Raises:
-        InputError: the run is begun, and what it is made of is no longer what it was.
-    """
-    if is_begun(out):
-        _check_same(experiment, out)
-        say_what_changed(out)
-        if configuration != Configuration.from_file(out / CONFIGURATION):
-            write_text(out / CONFIGURATION, configuration.to_yaml())
-        return
-    write_json(out / "versions.json", surroundings())
-    _write_parts(experiment, out)
-    write_text(out / CONFIGURATION, configuration.to_yaml())
-
-
-def _write_parts(experiment: Experiment, folder: Path) -> None:
-    write_run_study(folder, experiment.study)
-    write_split(folder / "split.csv", experiment.split)
-    experiment.presence.write(folder / "presence.csv")
-    seen = [*experiment.split["train"], *experiment.split["val"]]
-    write_json(folder / DATA, {name: experiment.prepared.case(name).digest for name in seen})
-    write_seen_grids(folder, SeenGrids.of([experiment.prepared.case(name).grid for name in experiment.split["train"]]))
-
-
-def _check_same(experiment: Experiment, out: Path) -> None:
-    with TemporaryDirectory() as name:
-        now = Path(name)
-        _write_parts(experiment, now)
-        for file in sorted(now.iterdir()):
-            own = out / file.name
-            if own.name in (DATA, GRIDS) and not own.exists():
-                continue  # of an earlier version, which did not write it
-            if not own.exists() or not _alike(own, file):
-                raise InputError(
-                    f"--resume: {own} is what the run was begun with, and its {own.stem} is another now; put back "
-                    "what it was, or start another run"
-                )
-
-
-def _alike(own: Path, file: Path) -> bool:
-    """Whether two files say the same; a study's also where an earlier version wrote one of them."""
-    if file.name == RUN_STUDY:
-        return read_run_study(own.parent) == read_run_study(file.parent)
-    return own.read_bytes() == file.read_bytes()

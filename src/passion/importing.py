@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from passion import run_files
 from passion.configuration import NETWORK_FROM_STUDY, Configuration, DataSettings, build_network, build_objective
 from passion.data.sources import study_named
-from passion.data.study import CONFIGURATION, Study, write_run_study
+from passion.data.study import Study, write_run_study
 from passion.errors import InputError
 from passion.files import replacing, replacing_folder, write_json, write_text
 from passion.networks import published
+from passion.run_files import CONFIGURATION
 from passion.runs import checkpoint_path, versions
 from passion.training.settings import TrainingSettings
 from passion.weights import read_weights
@@ -75,7 +77,7 @@ def import_weights(name: str, checkpoint: Path, out: Path, study: str) -> Study:
     with replacing_folder(out) as beside:
         write_text(beside / CONFIGURATION, configuration.to_yaml())
         write_run_study(beside, own)
-        write_json(beside / "versions.json", versions())
+        write_json(beside / run_files.VERSIONS, versions())
         with replacing(checkpoint_path(beside, "last")) as file:
             weights = {f"network.{key}": value for key, value in network.state_dict().items()}
             torch.save({"state_dict": weights, "epoch": epoch}, file)

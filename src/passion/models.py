@@ -17,11 +17,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from passion.data.study import MODEL_CARD
 from passion.errors import InputError
 from passion.files import replacing, write_json
 from passion.networks import Segmenter, build
 from passion.reading import read_json
+from passion.run_files import MODEL_CARD
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"

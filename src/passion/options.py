@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
+from passion import run_files
 from passion.errors import InputError
 from passion.plugins import import_class
 from passion.reading import read_yaml
@@ -178,7 +179,7 @@ def _modalities_of_run(words: Sequence[str]) -> Sequence[str]:
 
 
 def _names_a_study(word: str) -> bool:
-    return any((Path(word) / name).exists() for name in ("study.json", "card.json"))
+    return any((Path(word) / name).exists() for name in (run_files.STUDY, run_files.MODEL_CARD))
 
 
 def _parse_train(parser: Parser, function: Callable[..., Any], words: list[str]) -> dict[str, Any]:
@@ -251,7 +252,7 @@ def _with_configuration_of_run(words: list[str]) -> list[str]:
             and that the command line does not name itself.
     """
     from passion.configuration import Configuration
-    from passion.data.study import CONFIGURATION
+    from passion.run_files import CONFIGURATION
     from passion.trust import check_trusted
 
     folders = _option(words, "--out", "-o")

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from passion.allocator import give_back_freed_memory
-from passion.data.geometry import with_geometry
+from passion.data.boxes import Box, copy_overlap, put_back, union_of
 from passion.data.inspection import remarks_on_background
 from passion.data.loading import Crop
 from passion.data.nifti import open_nifti
 from passion.data.prepare import image_on, normalise, study_grid
+from passion.data.regridding import with_geometry
 from passion.data.resampling import Grid
-from passion.data.store import Box, copy_overlap, put_back, union_of
 from passion.data.study import Channel, Study, file_of
 from passion.data.volumes import Volume, check_same_grid, read_image
 from passion.data.whole_cases import seen_box

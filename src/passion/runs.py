@@ -15,10 +15,11 @@ import passion
 from passion.configuration import Configuration, build_network, build_objective
 from passion.data.loading import Crop
 from passion.data.seen_grids import SeenGrids, read_seen_grids
-from passion.data.study import CONFIGURATION, Study, read_run_study
+from passion.data.study import Study, read_run_study
 from passion.errors import InputError
 from passion.models import is_model, read_model
 from passion.networks import NETWORKS, Segmenter
+from passion.run_files import CONFIGURATION
 from passion.trust import check_trusted
 from passion.weights import read_weights
 

@@ -11,8 +11,8 @@ import numpy as np
 from nibabel.openers import ImageOpener
 from numpy.typing import NDArray
 
+from passion.data.boxes import Box, copy_overlap
 from passion.data.resampling import Grid, resample
-from passion.data.store import Box, copy_overlap
 from passion.data.study import Study
 from passion.errors import InputError
 from passion.files import replacing

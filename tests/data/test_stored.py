@@ -24,9 +24,10 @@ from wrong_inputs import (
     write_raw,
 )
 
+from passion.data.boxes import Box
 from passion.data.sources import read_study
 from passion.data.split import read_split
-from passion.data.store import Box, PreparedStudy
+from passion.data.store import PreparedStudy
 from passion.data.study import read_run_study
 from passion.errors import InputError
 

@@ -5,9 +5,10 @@ import pytest
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 
+from passion.data.arrays import StoredArray
+from passion.data.boxes import Box
 from passion.data.resampling import Grid
-from passion.data.store import Box, PreparedCase
-from passion.data.stored import StoredArray
+from passion.data.store import PreparedCase
 from passion.data.whole_cases import WholeCase
 from passion.evaluation.display import LEVELS, Arrays, display_slices, display_volumes, grey_levels
 

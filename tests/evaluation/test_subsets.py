@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from passion.data.boxes import Box
 from passion.data.sources.brats import BRATS2020
-from passion.data.store import Box, PreparedStudy
+from passion.data.store import PreparedStudy
 from passion.evaluation.subsets import score_case
 
 

@@ -9,10 +9,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from passion.data.boxes import Box, bounding_box, copy_overlap
 from passion.data.loading import draw_window
 from passion.data.prepare import normalise, prepare
 from passion.data.split import PARTS, draw_folds, draw_split, read_split, write_split
-from passion.data.store import Box, PreparedStudy, bounding_box, copy_overlap
+from passion.data.store import PreparedStudy
 from passion.data.study import Case, Region, Study
 from passion.errors import InputError
 from passion.missingness import Presence, draw_presence, presence_of, read_presence

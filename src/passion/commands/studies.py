@@ -17,8 +17,8 @@ def inspect(
         json: print JSON instead of tables.
         workers: processes that read.
     """
-    from passion.data.geometry import with_geometry
     from passion.data.inspection import inspect_study
+    from passion.data.regridding import with_geometry
     from passion.data.sources import read_study
     from passion.overview import note_unrecognised, print_inspection, print_json
 
@@ -204,9 +204,9 @@ def prepare(
         skip_broken: leave out cases with a file that cannot be used, name them, and let the prepared study know.
         workers: processes.
     """
-    from passion.data.geometry import with_geometry, without_reference
     from passion.data.inspection import check_every_modality_exists
     from passion.data.prepare import prepare as prepare_study
+    from passion.data.regridding import with_geometry, without_reference
     from passion.data.sources import read_study
     from passion.overview import note_unrecognised
 

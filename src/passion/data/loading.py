@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from passion.data.augment import Augmentation, AugmentationSettings, augment, draw_augmentation
-from passion.data.store import Box, PreparedCase, PreparedStudy
+from passion.data.boxes import Box
+from passion.data.store import PreparedCase, PreparedStudy
 from passion.errors import InputError
 from passion.missingness import SLICE_MARK, Presence
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from passion.data.boxes import Box, bounding_box
 from passion.data.resampling import Grid, resample, resample_image
-from passion.data.store import TARGET, Box, PreparedStudy, bounding_box, case_folder, write_case, write_study
+from passion.data.store import TARGET, PreparedStudy, case_folder, write_case, write_study
 from passion.data.study import Case, Study
 from passion.data.volumes import Volume, read_case
 from passion.errors import InputError

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from passion import run_files
 from passion.data.resampling import Grid
 from passion.errors import InputError
 from passion.files import write_json
 from passion.reading import read_json
-
-FILE = "grids.json"
-"""Of a run folder."""
 
 FACTOR = 1.5
 """By which voxels may be smaller or larger than all that were seen."""
@@ -82,7 +80,7 @@ class SeenGrids:
 
 def write_seen_grids(folder: Path, grids: SeenGrids) -> None:
     """Into a run folder."""
-    write_json(folder / FILE, grids.to_dict())
+    write_json(folder / run_files.GRIDS, grids.to_dict())
 
 
 def read_seen_grids(run: Path) -> SeenGrids | None:
@@ -91,7 +89,7 @@ def read_seen_grids(run: Path) -> SeenGrids | None:
     Raises:
         InputError: they cannot be read.
     """
-    path = run / FILE
+    path = run / run_files.GRIDS
     if not path.exists():
         return None
     remedy = "repeat the run, or remove this file, which is there for remarks alone"

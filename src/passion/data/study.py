@@ -10,22 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from passion import run_files
 from passion.errors import InputError
 from passion.files import write_json
 from passion.reading import read_json
 from passion.typed import build
 
-CONFIGURATION = "config.yaml"
-"""Of a training run: written when everything else that it is made of is there; where it is, the run is begun."""
-
-RUN_STUDY = "study.json"
-"""Where a run folder says what it was trained on."""
-
 RUN_FORMAT = 2
 """Of run folders; raised when an older version could no longer read them."""
-
-MODEL_CARD = "card.json"
-"""What says in the folder of an exported model what it is."""
 
 TAKEN = {
     "case", "label", "target", "reference", "run", "out", "checkpoint", "device", "images", "help", "cases", "layout",
@@ -255,7 +247,7 @@ class Case:
 
 def write_run_study(run: Path, study: Study) -> None:
     """Write what `read_run_study` reads."""
-    write_json(run / RUN_STUDY, {"format": RUN_FORMAT, **study.to_dict()})
+    write_json(run / run_files.STUDY, {"format": RUN_FORMAT, **study.to_dict()})
 
 
 def read_run_study(run: Path) -> Study:
@@ -264,13 +256,13 @@ def read_run_study(run: Path) -> Study:
     Raises:
         InputError: `run` is neither, or a later version wrote it.
     """
-    path, remedy = run / RUN_STUDY, "give one that `passion train` or `passion export` has written"
-    if (run / MODEL_CARD).exists():
-        path = run / MODEL_CARD
+    path, remedy = run / run_files.STUDY, "give one that `passion train` or `passion export` has written"
+    if (run / run_files.MODEL_CARD).exists():
+        path = run / run_files.MODEL_CARD
     elif not path.is_file():
-        raise InputError(f"{run}: is not a run folder, {RUN_STUDY} is missing, nor an exported model; {remedy}")
+        raise InputError(f"{run}: is not a run folder, {run_files.STUDY} is missing, nor an exported model; {remedy}")
     content = read_json(path, remedy)
-    if path.name == MODEL_CARD:
+    if path.name == run_files.MODEL_CARD:
         content = content.get("study") if isinstance(content, dict) else None
     # Runs of the first format do not say so.
     found = content.pop("format", 1) if isinstance(content, dict) else 1

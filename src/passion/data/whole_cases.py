@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from passion.data.boxes import Box
 from passion.data.loading import Crop, draw_window, read_images
-from passion.data.store import Box, PreparedCase, PreparedStudy
+from passion.data.store import PreparedCase, PreparedStudy
 from passion.errors import InputError
 
 

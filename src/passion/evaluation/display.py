@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from passion.data.boxes import Box
 from passion.data.resampling import Grid
-from passion.data.store import Box
 from passion.data.whole_cases import WholeCase
 
 SLICES = 3

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from passion.data.store import bounding_box
+from passion.data.boxes import bounding_box
 
 DILATION_VOXELS = 3
 """Steps by which reference components are widened: what then touches is one lesion."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from passion.data.store import bounding_box
+from passion.data.boxes import bounding_box
 from passion.errors import InputError
 
 LEAF_VOXELS = 32

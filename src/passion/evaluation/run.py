@@ -8,6 +8,7 @@ from typing import Literal
 import pandas as pd
 import torch
 
+from passion import run_files
 from passion.data.split import read_split
 from passion.data.store import PreparedStudy
 from passion.data.study import Study
@@ -19,8 +20,8 @@ from passion.evaluation.subsets import By, evaluate
 from passion.files import alone_in
 from passion.inference import choose_device
 from passion.models import is_model
-from passion.progress import surroundings
 from passion.reading import read_table
+from passion.run_folder import surroundings
 from passion.runs import CheckpointName, load_run, versions
 from passion.weights import fingerprint
 from passion.windows import OVERLAP
@@ -83,7 +84,7 @@ def evaluate_run(
             f"{study.folder}: holds {study.study.name} prepared with {study.study.geometry}, the run was trained on "
             f"{trained.study.name} with {trained.study.geometry}; prepare it alike"
         )
-    asked = read_split(split or run / "split.csv", study.cases, study.left_out)[part]
+    asked = read_split(split or run / run_files.SPLIT, study.cases, study.left_out)[part]
     seen = _seen_in_training(asked, run) if split else []
     if seen:
         note(
@@ -122,7 +123,7 @@ def evaluate_run(
 
 def _seen_in_training(names: Sequence[str], run: Path) -> list[str]:
     """Those of another split that the run was trained on or chosen by; an exported model does not say."""
-    path = run / "split.csv"
+    path = run / run_files.SPLIT
     if not path.exists():
         return []
     own = read_table(path, ["case", "part"])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from passion import run_files
 from passion.files import remove, replacing, sweep, write_json, write_text
 
 FOLDER = ".cases"
@@ -72,13 +73,13 @@ class ScoredCases:
         for name in names:
             rows += json.loads(self._rows(name).read_text(encoding="utf-8"))
         scores = pd.DataFrame(rows)
-        remove(self.out / "settings.json")  # those of an earlier evaluation do not belong to what follows
+        remove(self.out / run_files.SETTINGS)  # those of an earlier evaluation do not belong to what follows
         for kind in ARRAYS:
             with replacing(self.out / f"{kind}.npz") as beside:
                 np.savez_compressed(beside, **self._of_all(kind, names))  # type: ignore[arg-type]
         with replacing(self.out / "scores.csv") as beside:
             scores.to_csv(beside, index=False)
-        write_json(self.out / "settings.json", settings)
+        write_json(self.out / run_files.SETTINGS, settings)
         remove(self.folder)
         return scores
 

@@ -10,7 +10,6 @@ from passion.configuration import Configuration, DataSettings
 from passion.data.loading import training_items
 from passion.data.split import Split, read_split, write_split
 from passion.data.store import PreparedStudy
-from passion.data.study import CONFIGURATION
 from passion.experiment import training_presence
 from passion.experiments.cells import Cell
 from passion.experiments.local import start
@@ -20,6 +19,7 @@ from passion.experiments.timing import Cost, Kind, read_cost
 from passion.experiments.work import seconds_by_epoch
 from passion.experiments.workspace import Workspace
 from passion.parallel import track
+from passion.run_files import CONFIGURATION
 
 STEPS = 4
 """Of each of two epochs; the first one warms up."""

@@ -3,7 +3,8 @@
 from enum import Enum
 from pathlib import Path
 
-from passion.data.study import CONFIGURATION
+from passion import run_files
+from passion.run_files import CONFIGURATION
 
 EVALUATION = "test-last"
 """Which evaluation of a cell's run counts."""
@@ -33,7 +34,7 @@ def about_folder(out: Path, cell: str) -> Path:
 
 def is_evaluated(run: Path) -> bool:
     """Whether the evaluation of a run that counts is whole."""
-    return (run / "evaluation" / EVALUATION / "settings.json").exists()
+    return (run / "evaluation" / EVALUATION / run_files.SETTINGS).exists()
 
 
 def state_of(out: Path, cell: str) -> State:

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from passion import run_files
 from passion.allocator import keep_freed_memory
 from passion.configuration import Configuration
-from passion.data.study import CONFIGURATION
 from passion.errors import InputError
 from passion.evaluation.run import evaluate_run
 from passion.experiment import train
 from passion.experiments.states import BROKEN, State
 from passion.experiments.workspace import TIMES, Workspace
 from passion.files import alone_in, write_json, write_text
-from passion.progress import is_begun
+from passion.run_files import CONFIGURATION
+from passion.run_folder import is_begun
 
 ELSEWHERE = 75
 """Exit code: another process works on this cell."""
@@ -77,7 +78,7 @@ def _train_and_score(workspace: Workspace, name: str) -> None:
 
 def seconds_by_epoch(run: Path) -> "pd.Series[float]":
     """How long each epoch of a run took; empty where none has ended."""
-    path = run / "history.csv"
+    path = run / run_files.HISTORY
     if not path.exists():
         return pd.Series(dtype=float)
     history = pd.read_csv(path, keep_default_na=False)

@@ -22,7 +22,6 @@ import numpy as np
 
 from passion.data.split import Split, draw_split, read_split, write_split
 from passion.data.store import PreparedStudy
-from passion.data.study import CONFIGURATION
 from passion.errors import InputError
 from passion.experiments.cells import Cell
 from passion.experiments.grid import Scale
@@ -30,6 +29,7 @@ from passion.experiments.states import BROKEN, EVALUATION, State, about_folder, 
 from passion.files import write_json, write_text
 from passion.missingness import draw_presence, presence_of
 from passion.reading import read_json
+from passion.run_files import CONFIGURATION
 
 SPLIT_SEED = 0
 """Of the one split of a study."""

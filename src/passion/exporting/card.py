@@ -9,14 +9,16 @@ from typing import Any
 
 import pandas as pd
 
+from passion import run_files
 from passion.configuration import Configuration
-from passion.data.study import CONFIGURATION, Study
+from passion.data.study import Study
 from passion.errors import InputError
 from passion.inference import PUBLISHED
 from passion.missingness import SLICE_MARK
 from passion.models import FORMAT
 from passion.networks import Segmenter, network_class
 from passion.report.results import read_json, read_scores, read_training_presence
+from passion.run_files import CONFIGURATION
 from passion.runs import CheckpointName, TrainedRun
 from passion.windows import OVERLAP
 
@@ -118,7 +120,7 @@ def network_options(options: Mapping[str, Any], network: Segmenter) -> dict[str,
 
 
 def _versions(run: Path) -> dict[str, str]:
-    found = read_json(run / "versions.json", "give a folder that `passion train` has written")
+    found = read_json(run / run_files.VERSIONS, "give a folder that `passion train` has written")
     return {key: str(found[key]) for key in PACKAGES if key in found}
 
 
@@ -158,7 +160,7 @@ def _evaluation(run: Path, name: CheckpointName, trained: TrainedRun) -> list[di
 def _scores(folder: Path, trained: TrainedRun, seen: set[str] | None) -> dict[str, Any]:
     """Mean scores of one evaluation; `seen` are the cases that were trained on, where they are known."""
     again = f"run `passion evaluate {folder.parents[1]}` again"
-    settings = read_json(folder / "settings.json", again)
+    settings = read_json(folder / run_files.SETTINGS, again)
     if settings.get("epoch") != trained.epoch:
         raise InputError(
             f"{folder}: scores the checkpoint of epoch {settings.get('epoch')}, not of {trained.epoch}; {again}"

@@ -6,13 +6,14 @@ import torch
 
 from passion import __version__
 from passion.configuration import Configuration
-from passion.data.study import CONFIGURATION, read_run_study
+from passion.data.study import read_run_study
 from passion.errors import InputError
 from passion.exporting.card import About, card_of
 from passion.exporting.page import page_of
 from passion.files import replacing_folder, write_text
 from passion.models import Card, check_known, is_model, write_model
 from passion.networks import Segmenter, build
+from passion.run_files import CONFIGURATION
 from passion.runs import CheckpointName, load_run
 
 HOW = """\

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from passion.data.study import CONFIGURATION, Study
+from passion.data.study import Study
 from passion.errors import InputError
 from passion.experiments.grid import Shape
 from passion.experiments.states import EVALUATION, State, run_folder, state_of, why_broken
@@ -16,6 +16,7 @@ from passion.parallel import track
 from passion.report.results import Run, read_json, read_run
 from passion.report.statistics import with_average_region
 from passion.report.tables import AVERAGE_COLUMN
+from passion.run_files import CONFIGURATION
 
 
 @dataclass(frozen=True)

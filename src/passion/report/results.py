@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from passion import reading
-from passion.data.study import CONFIGURATION, Study, read_run_study
+from passion import reading, run_files
+from passion.data.study import Study, read_run_study
 from passion.errors import InputError
 from passion.experiments.states import EVALUATION
+from passion.run_files import CONFIGURATION
 
 SCORES = ("dice", "hd95_pooled", "hd95", "hd95_reference")
 """Columns of `scores.csv` that every evaluation has: Dice in [0, 1], distances in mm."""
@@ -114,11 +115,11 @@ def read_run(folder: Path, evaluation: str = EVALUATION) -> Run:
         name=folder.resolve().name,
         study=study,
         config=_config(folder / CONFIGURATION, train),
-        versions=read_json(folder / "versions.json", train),
-        presence=_presence(folder / "presence.csv", study, train),
-        history=_table(folder / "history.csv", ("quantity", "part"), ("epoch", "value"), train),
+        versions=read_json(folder / run_files.VERSIONS, train),
+        presence=_presence(folder / run_files.PRESENCE, study, train),
+        history=_table(folder / run_files.HISTORY, ("quantity", "part"), ("epoch", "value"), train),
         scores=read_scores(scored / "scores.csv", study, f"run `passion evaluate {folder}` first", again),
-        settings=read_json(scored / "settings.json", again),
+        settings=read_json(scored / run_files.SETTINGS, again),
         evaluation=scored,
     )
 
@@ -129,7 +130,7 @@ def read_training_presence(folder: Path, study: Study) -> pd.DataFrame | None:
     Raises:
         InputError: the file does not fit.
     """
-    path = Path(folder) / "presence.csv"
+    path = Path(folder) / run_files.PRESENCE
     return _presence(path, study, "give a folder that `passion train` has written") if path.is_file() else None
 
 
