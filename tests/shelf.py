@@ -98,13 +98,13 @@ class Shelf:
         written = [] if resumed else outputs(words)
         for name in written:
             remove(Path(name))
-        for word in words:
+        for option, word in pairwise(["", *words]):
             if word not in written and not Path(word).exists():
-                self._put(word)
+                self._put(word, SUFFIXES.get(option.removeprefix("--"), ""))
         if resumed:
             remove(Path(outputs(words)[0]) / "checkpoints")
 
-    def _put(self, name: str) -> None:
+    def _put(self, name: str, suffix: str = "") -> None:
         here = Path(name)
         made = {"demo": lambda: shutil.copytree(self.demo, here), "study": lambda: write_grid(here, seeds=1, cases=2)}
         if name in made:
@@ -118,7 +118,7 @@ class Shelf:
         elif name.startswith("configs/"):
             shutil.copytree(ROOT / "configs", "configs", dirs_exist_ok=True)
         elif name.endswith(".nii.gz"):
-            suffix = SUFFIXES.get(name.removesuffix(".nii.gz").rpartition("-")[2], "t1ce")
+            suffix = suffix or SUFFIXES.get(name.removesuffix(".nii.gz").rpartition("-")[2], "t1ce")
             here.symlink_to(next(self.study.resolve().glob(f"raw/*/*_{suffix}.nii.gz")))
         elif name in NEW_CASES:
             self._put_new_cases(name)
