@@ -125,7 +125,7 @@ def real_place(path: Path) -> Path:
         raise InputError(f"{path}: is the root of all folders; name a new one")
     if os.path.isdir(place) and place.samefile(os.curdir):
         raise InputError(f"{path}: is the folder that this command runs in; name a new one")
-    if place.exists() and not (place.is_file() or place.is_dir()):
+    if os.path.exists(place) and not (os.path.isfile(place) or os.path.isdir(place)):
         raise InputError(f"{path}: is a device or a pipe, which a file cannot take the place of; name a file")
     return place if path.is_symlink() else path
 

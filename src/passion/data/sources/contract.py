@@ -74,10 +74,14 @@ def nifti_names(folder: Path) -> list[str]:
 
 
 def unrecognised(cases: Sequence[Case]) -> list[Path]:
-    """NIfTI files that no case has, for their names: in folders that are called as a case is, and in those beside."""
+    """NIfTI files that no case has, for their names: in folders that are called as a case is, and in those beside.
+
+    Not those of cases with problems, which say of their files what is wrong.
+    """
     files = {path for case in cases for path in case.files.values()}
-    of_cases = {path.parent for case in cases for path in case.files.values() if path.parent.name == case.name}
+    of_cases = {path.parent: case for case in cases for path in case.files.values() if path.parent.name == case.name}
     folders = {folder for root in {folder.parent for folder in of_cases} for folder in subfolders(root)}
+    folders -= {folder for folder, case in of_cases.items() if case.problems}
     found = [folder / name for folder in sorted(folders) for name in nifti_names(folder)]
     return [path for path in found if path not in files]
 
