@@ -88,6 +88,19 @@ def test_a_stopped_call_goes_on_and_a_changed_case_is_done_again(
     assert list(pd.read_csv(out / "cases.csv")["modalities"]) == ["t1+t1c+flair+t2", "t1c", "t2"]
 
 
+def test_cases_that_an_earlier_version_segmented_are_kept(trained: Path, new: Path, tmp_path: Path, capsys) -> None:
+    words = ("predict", trained, "--cases", new, "-o", tmp_path / "out", "--device", "cpu")
+    passion(*words)
+    record = tmp_path / "out/predict.json"
+    content = json.loads(record.read_text())
+    content["files"] = {
+        case: {name: one[:2] for name, one in files.items()} for case, files in content["files"].items()
+    }
+    record.write_text(json.dumps(content))
+    passion(*words)
+    assert "0 cases segmented, 3 kept" in capsys.readouterr().out
+
+
 def test_a_call_that_was_stopped_at_its_first_case_goes_on(
     trained: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
@@ -230,6 +243,23 @@ def test_what_may_make_an_answer_wrong_is_remarked(trained: Path, new: Path, tmp
     passion("predict", trained, "--flair", turned, "-o", tmp_path / "one.nii.gz", "--device", "cpu")
     assert f"passion: note: {of_turned}" in capsys.readouterr().err
     assert list(predict(trained, {"flair": turned}, device="cpu").remarks) == [of_turned]
+
+
+def test_what_grids_were_seen_is_exported_and_need_not_be_known(
+    trained: Path, model: Path, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turned = file_of(new, 2, "flair")
+    image = nibabel.load(turned)
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine[:, [1, 0, 2, 3]]), turned)
+    words = ("--flair", turned, "-o", tmp_path / "out.nii.gz", "--device", "cpu")
+    passion("predict", model, *words)
+    assert "note: flair: its axes run to PLS" in capsys.readouterr().err
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run/grids.json").write_text("[]")
+    assert "grids.json: does not describe grids; repeat the run" in refused(capsys, "predict", tmp_path / "run", *words)
+    (tmp_path / "run/grids.json").unlink()
+    passion("predict", tmp_path / "run", *words)
+    assert "note" not in capsys.readouterr().err
 
 
 def test_one_file_is_not_taken_for_two_modalities(trained: Path, new: Path, tmp_path: Path, capsys) -> None:

@@ -17,7 +17,6 @@ from passion.data.study import Study, write_run_study
 from passion.errors import InputError
 from passion.files import replacing, replacing_folder, write_json, write_text
 from passion.networks import published
-from passion.run_files import CONFIGURATION
 from passion.runs import checkpoint_path, versions
 from passion.training.settings import TrainingSettings
 from passion.weights import read_weights
@@ -75,7 +74,7 @@ def import_weights(name: str, checkpoint: Path, out: Path, study: str) -> Study:
     )  # fmt: skip
     published.fill(network, state, f"{name} ({checkpoint})")
     with replacing_folder(out) as beside:
-        write_text(beside / CONFIGURATION, configuration.to_yaml())
+        write_text(beside / run_files.CONFIGURATION, configuration.to_yaml())
         write_run_study(beside, own)
         write_json(beside / run_files.VERSIONS, versions())
         with replacing(checkpoint_path(beside, "last")) as file:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from passion.data.inspection import Inspection
+from passion.data.sources import manifest
 from passion.data.sources.contract import unrecognised
 from passion.data.study import Case
 from passion.errors import note
@@ -61,9 +62,12 @@ def print_inspection(found: Inspection) -> None:
     sys.stdout.write(f"{len(found.all_problems)} problems\n")
 
 
-def note_unrecognised(cases: Sequence[Case]) -> None:
-    """Say that there are files which no case has: a misspelt name makes a modality, or a whole case, absent."""
-    others = unrecognised(cases)
+def note_unrecognised(cases: Sequence[Case], raw: Path) -> None:
+    """Say that there are files which no case has: a misspelt name makes a modality, or a whole case, absent.
+
+    Where a table lists the files, names play no part.
+    """
+    others = unrecognised(cases) if raw.is_dir() and not (raw / manifest.DEFAULT).exists() else []
     if others:
         note(f"{len(others)} files in the folders of cases are taken for no modality, the first is {others[0]}")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from passion.data.new_cases import check_headers
-from passion.data.prepare import fingerprint
+from passion.data.prepare import fingerprint, is_unchanged
 from passion.data.sources.plan import EXTENSIONS
 from passion.data.study import Case, Study
 from passion.errors import InputError
@@ -91,7 +91,8 @@ class _Folder:
         """Whether a case is there, made from the files that it has now."""
         if case.name not in self.rows or not all(path.exists() for path in self.targets(case.name) if path):
             return False
-        return all(path.exists() for path in case.files.values()) and self.files.get(case.name) == fingerprint(case)
+        there = all(path.exists() for path in case.files.values())
+        return there and is_unchanged(case, self.files.get(case.name, {}))
 
     def note(self, case: Case, found: Segmentation, seconds: float) -> None:
         """Write down that a case is there."""
@@ -160,6 +161,7 @@ def predict_cases(
     if whole:
         with alone_in(out, f"--out {out}: another process is segmenting there; wait for it, or choose another folder"):
             folder = _Folder(out, probabilities, options)
+            whole = [case for case in whole if not folder.has(case)]
             broken |= _segment_each(predictor, whole, folder)
     return Outcome(
         done=len(todo) - len(broken),

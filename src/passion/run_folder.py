@@ -169,7 +169,8 @@ def _write_parts(given: RunData, folder: Path) -> None:
     given.presence.write(folder / run_files.PRESENCE)
     seen = [*given.split["train"], *given.split["val"]]
     write_json(folder / run_files.DATA, {name: given.prepared.case(name).digest for name in seen})
-    write_seen_grids(folder, SeenGrids.of([given.prepared.case(name).grid for name in given.split["train"]]))
+    grids = [given.prepared.case(name).grid for name in given.split["train"]]
+    write_seen_grids(folder, SeenGrids.of(grids, given.study.spatial_dims))
 
 
 def _check_same(given: RunData, out: Path) -> None:

@@ -54,7 +54,7 @@ class TrainedRun:
         precision: that the network was trained in, "32-true" or "bf16-mixed".
         prepared: folder of the prepared study that it was trained on; None: an exported model does not say.
         options: of the network, and its `name`; an exported model has those that follow from the study beside them.
-        grids: what those of the training cases were like; None where an earlier version wrote the folder.
+        grids: what those of the training cases were like; None where the folder does not say.
     """
 
     study: Study

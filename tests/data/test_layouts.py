@@ -1,6 +1,5 @@
 """Layouts through the command line, 4D files, and everything that is refused."""
 
-import errno
 import json
 import os
 import re
@@ -388,18 +387,24 @@ def test_files_that_no_case_has_are_noted(here: Path, capsys: pytest.CaptureFixt
         assert "6 files in the folders of cases are taken for no modality, the first is raw/a/a_T1.nii.gz" in said
 
 
-def test_a_folder_that_may_not_be_looked_into_is_no_absent_case(
+def test_a_folder_that_may_not_be_looked_into_is_named(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listdir = os.listdir
+    """It may be a case, and it may be nothing of ours, as lost+found at the root of a disk."""
+    Path("raw/lost+found").mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "lost+found" and access(path, mode))
+    assert cli.run(["inspect", "raw", "--workers", "0"]) == 0
+    said = capsys.readouterr()
+    assert "note: raw/lost+found: may not be looked into; if it holds a case, change its permissions" in said.err
 
-    def refusing(folder: Path) -> list[str]:
-        if Path(folder).name == "b":
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-        return listdir(folder)
 
-    monkeypatch.setattr(os, "listdir", refusing)
-    assert "raw/b: permission denied" in refused(capsys, "inspect", "raw", "--workers", 0)
+def test_a_table_leaves_out_what_it_likes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    passion("convert", "raw", "converted", "--to", "manifest")
+    table = pd.read_csv("converted/manifest.csv")
+    table.iloc[:1].to_csv("converted/manifest.csv", index=False)
+    passion("inspect", "converted", "--workers", 0)
+    assert "taken for no modality" not in capsys.readouterr().err
 
 
 def test_a_file_of_nnunet_with_another_ending_is_no_absent_modality(tmp_path: Path) -> None:

@@ -143,3 +143,9 @@ def test_a_wrong_scale_is_refused(tmp_path: Path, content: str, problem: str) ->
     path.write_text(content)
     with pytest.raises(InputError, match=re.escape(problem)):
         expand(read_grid("table2"), "brats", "BraTS2020", read_scale(str(path))["brats"], [0])
+
+
+def test_a_setting_may_be_called_as_a_number(tmp_path: Path) -> None:
+    text = "shape: regions\nnetworks: [rfnet]\nmethods: {A: {name: baseline}}\nrates: {own: {0.5: {t1: 0, t2: 0.5}}}\n"
+    (tmp_path / "own.yaml").write_text(text)
+    assert read_grid(str(tmp_path / "own.yaml")).rates == {"own": {"0.5": {"t1": 0.0, "t2": 0.5}}}

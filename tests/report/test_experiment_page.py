@@ -12,7 +12,7 @@ from passion.report.effects import records, weighted_means
 from passion.report.experiment_page import write_experiment_report
 from passion.report.experiment_views import region_tables, subset_tables
 from passion.report.folder import read_experiment
-from passion.report.verdicts import verdicts
+from passion.report.verdicts import tag, verdicts
 from passion.report.viewer_data import write_viewer
 
 FEW = Bootstrap(count=50)
@@ -68,6 +68,10 @@ def test_the_winner_is_not_always_passion(tmp_path: Path) -> None:
     [verdict] = verdicts(table, FEW)
     assert verdict.head == "+semantic has the highest mean Dice"
     assert (verdict.sure, verdict.tag) == (False, "not sure")
+    surely = {"difference": 2.0, "low": 1.0, "high": 3.0, "p_holm": 0.001, "n_seeds": 3}
+    assert tag(surely, "Baseline") == "surely above Baseline"
+    assert tag({**surely, "difference": -2.0, "low": -3.0, "high": -1.0}, "Baseline") == "surely below Baseline"
+    assert tag({**surely, "n_seeds": 1}, "Baseline") == "surely above Baseline, with this seed"
     for cell in (out / "runs").glob("*semantic*"):
         shutil.copy(
             next((out / "runs").glob("*baseline*")) / "evaluation/test-last/scores.csv", cell / "evaluation/test-last"
@@ -79,7 +83,7 @@ def test_the_winner_is_not_always_passion(tmp_path: Path) -> None:
     shutil.rmtree(next((out / "runs").glob("*semantic*")))
     [table] = read_experiment(out).tables
     [verdict] = verdicts(table, FEW)
-    assert verdict.head.startswith("Nothing to compare yet: no setting has Baseline")
+    assert verdict.head.startswith("Nothing to compare yet: it takes a setting that Baseline and")
 
 
 def test_it_asks_the_network_for_nothing(text: str, page: Path) -> None:

@@ -23,7 +23,7 @@ def inspect(
     from passion.overview import note_unrecognised, print_inspection, print_json
 
     study, cases = read_study(raw, layout)
-    note_unrecognised(cases)
+    note_unrecognised(cases, raw)
     found = inspect_study(with_geometry(study, resample), cases, raw, workers)
     if json:
         print_json(found.to_dict())
@@ -211,7 +211,7 @@ def prepare(
     from passion.overview import note_unrecognised
 
     study, cases = read_study(raw, layout)
-    note_unrecognised(cases)
+    note_unrecognised(cases, raw)
     study = with_geometry(study, resample, spacing, orientation)
     check_every_modality_exists(study, cases, raw)
     made = prepare_study(study, cases, prepared, workers, skip_broken)

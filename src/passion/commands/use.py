@@ -78,7 +78,7 @@ def _predict_cases(
     from passion.predicted_cases import TABLE, predict_cases
 
     cases = read_new_cases(raw, layout, predictor.study)
-    note_unrecognised(cases)
+    note_unrecognised(cases, raw)
     outcome = predict_cases(predictor, cases, raw, out, probabilities, skip_broken)
     say(f"{out}: {outcome.done} cases segmented, {outcome.kept} kept; subsets and volumes in {out / TABLE}")
     if outcome.remarked:

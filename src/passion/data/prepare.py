@@ -68,6 +68,12 @@ def fingerprint(case: Case) -> dict[str, list[int]]:
     return {name: _fingerprint_of(path) for name, path in case.files.items()}
 
 
+def is_unchanged(case: Case, before: Mapping[str, Sequence[int]]) -> bool:
+    """Whether files are as they were when `fingerprint` gave `before`, which an earlier version made shorter."""
+    now = fingerprint(case)
+    return now.keys() == before.keys() and all(now[name][: len(own)] == list(own) for name, own in before.items())
+
+
 def _fingerprint_of(path: Path) -> list[int]:
     stat, checksum = path.stat(), 0
     with path.open("rb") as file:
@@ -213,7 +219,7 @@ def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int, skip_b
 
 def _is_kept(case: Case, done: Mapping[str, Mapping[str, list[int]]]) -> bool:
     try:
-        return case.name in done and done[case.name] == fingerprint(case)
+        return case.name in done and is_unchanged(case, done[case.name])
     except OSError:
         return False
 

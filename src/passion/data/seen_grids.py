@@ -19,10 +19,10 @@ FACTOR = 1.5
 
 @dataclass(frozen=True)
 class SeenGrids:
-    """What the training cases' grids were like, as networks see them.
+    """What the training cases' grids were like, along the axes that networks see: of slices the first two.
 
     Args:
-        orientations: the sides that their axes run to, each once, sorted.
+        orientations: the sides that these axes run to, each once, sorted.
         least_mm: smallest spacing along each axis.
         most_mm: largest.
     """
@@ -32,15 +32,18 @@ class SeenGrids:
     most_mm: tuple[float, ...]
 
     @classmethod
-    def of(cls, grids: Sequence[Grid]) -> "SeenGrids":
+    def of(cls, grids: Sequence[Grid], spatial_dims: int) -> "SeenGrids":
         """What several grids have in common.
 
-        >>> SeenGrids.of([Grid((4, 4, 4), np.eye(4)), Grid((4, 4, 4), np.diag([1, 1, 3, 1]))])
+        >>> grids = [Grid((4, 4, 4), np.eye(4)), Grid((4, 4, 4), np.diag([1, 1, 3, 1]))]
+        >>> SeenGrids.of(grids, spatial_dims=3)
         SeenGrids(orientations=('RAS',), least_mm=(1.0, 1.0, 1.0), most_mm=(1.0, 1.0, 3.0))
+        >>> SeenGrids.of(grids, spatial_dims=2)
+        SeenGrids(orientations=('RA',), least_mm=(1.0, 1.0), most_mm=(1.0, 1.0))
         """
-        spacings = np.round([grid.spacing_mm for grid in grids], 4)
+        spacings = np.round([grid.spacing_mm[:spatial_dims] for grid in grids], 4)
         least, most = spacings.min(axis=0).tolist(), spacings.max(axis=0).tolist()
-        return cls(tuple(sorted({grid.orientation for grid in grids})), tuple(least), tuple(most))
+        return cls(tuple(sorted({grid.orientation[:spatial_dims] for grid in grids})), tuple(least), tuple(most))
 
     @classmethod
     def from_dict(cls, content: Any) -> "SeenGrids":
@@ -66,10 +69,11 @@ class SeenGrids:
         'its voxels are 1 x 1 x 5 mm, those of the training cases 1 x 1 x 1 to 1 x 1 x 3'
         """
         found = []
-        if grid.orientation not in self.orientations:
+        dims = len(self.least_mm)
+        if grid.orientation[:dims] not in self.orientations:
             seen = " or ".join(self.orientations)
-            found.append(f"its axes run to {grid.orientation}, those of the training cases to {seen}")
-        spacing = np.array(grid.spacing_mm)
+            found.append(f"its axes run to {grid.orientation[:dims]}, those of the training cases to {seen}")
+        spacing = np.array(grid.spacing_mm[:dims])
         if (spacing * FACTOR < self.least_mm).any() or (spacing > np.multiply(self.most_mm, FACTOR)).any():
             own, least, most = (
                 " x ".join(f"{step:.3g}" for step in one) for one in (spacing, self.least_mm, self.most_mm)

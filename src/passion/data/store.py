@@ -49,7 +49,7 @@ class PreparedCase:
             where the case was not brought to another.
         boxes: foreground of each modality that is there.
         target_box: box of what is not background; None without a target.
-        source: size and time of change of the files that it was made from.
+        source: fingerprints of the files that it was made from, see `passion.data.prepare`.
         stored: every array by name, with its digest.
     """
 

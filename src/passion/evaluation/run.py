@@ -20,7 +20,7 @@ from passion.evaluation.subsets import By, evaluate
 from passion.files import alone_in
 from passion.inference import choose_device
 from passion.models import is_model
-from passion.reading import read_table
+from passion.reading import read_json
 from passion.run_folder import surroundings
 from passion.runs import CheckpointName, load_run, versions
 from passion.weights import fingerprint
@@ -85,8 +85,8 @@ def evaluate_run(
             f"{trained.study.name} with {trained.study.geometry}; prepare it alike"
         )
     asked = read_split(split or run / run_files.SPLIT, study.cases, study.left_out)[part]
-    seen = _seen_in_training(asked, run) if split else []
-    if seen:
+    seen = _seen_in_training(study, asked, run)
+    if seen and split:
         note(
             f"{split}: {len(seen)} of its {len(asked)} cases were trained or validated on, the first is {seen[0]}; the "
             "scores say nothing of new cases"
@@ -107,7 +107,8 @@ def evaluate_run(
     settings = {
         "split": part, "checkpoint": checkpoint, "epoch": trained.epoch, "overlap": OVERLAP, "cases": len(cases),
         "by": by, "distance_unit": "mm" if by == "subject" else "pixels", "surface_tolerance": tolerance_mm,
-        "device": str(where), "precision": used, "left_out": broken, "seen_in_training": len(seen), **versions(),
+        "device": str(where), "precision": used, "left_out": broken, **versions(),
+        "seen_in_training": None if seen is None else len(seen),
     }  # fmt: skip
     made_of = {
         **settings, **surroundings(), "study": trained.study.to_dict(), "prepared": study.study.to_dict(),
@@ -121,13 +122,13 @@ def evaluate_run(
         return scored.write(names, settings), trained.study, folder
 
 
-def _seen_in_training(names: Sequence[str], run: Path) -> list[str]:
-    """Those of another split that the run was trained on or chosen by; an exported model does not say."""
-    path = run / run_files.SPLIT
+def _seen_in_training(study: PreparedStudy, names: Sequence[str], run: Path) -> list[str] | None:
+    """Those cases that the run was trained on or chosen by; None where it does not say, as exported models do not."""
+    path = run / run_files.DATA
     if not path.exists():
-        return []
-    own = read_table(path, ["case", "part"])
-    return sorted(set(own.loc[own["part"] != "test", "case"]) & set(names))
+        return None
+    digests = read_json(path, "give the run as `passion train` left it")
+    return sorted(name for name in names if digests.get(name) == study.case(name).digest)
 
 
 def _folder_beside(model: Path) -> Path:

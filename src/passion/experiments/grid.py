@@ -110,6 +110,18 @@ def _built(cls: type[Made], content: object, path: Path, name: str = "") -> Made
         raise InputError(f"{path}: {error}; see docs/reproducing.md") from error
 
 
+def _with_text_for_settings(content: Any) -> Any:
+    """A setting may be called 0.5, which YAML reads as a number."""
+    rates = content.get("rates") if isinstance(content, dict) else None
+    if not isinstance(rates, dict):
+        return content
+    named = {
+        kind: {str(setting): one for setting, one in of.items()} if isinstance(of, dict) else of
+        for kind, of in rates.items()
+    }
+    return {**content, "rates": named}
+
+
 def read_grid(name: str) -> Grid:
     """The table of that name, or the YAML file at that path.
 
@@ -121,7 +133,7 @@ def read_grid(name: str) -> Grid:
     25
     """
     path, content = _read(name, "grids")
-    grid = _built(Grid, content, path)
+    grid = _built(Grid, _with_text_for_settings(content), path)
     problems = [
         *(
             f"{key}: {name!r} stands there twice"

@@ -4,7 +4,6 @@ from enum import Enum
 from pathlib import Path
 
 from passion import run_files
-from passion.run_files import CONFIGURATION
 
 EVALUATION = "test-last"
 """Which evaluation of a cell's run counts."""
@@ -44,7 +43,7 @@ def state_of(out: Path, cell: str) -> State:
         return State.DONE
     if (about_folder(out, cell) / BROKEN).exists():
         return State.BROKEN
-    return State.BEGUN if (run / CONFIGURATION).exists() else State.NEW
+    return State.BEGUN if (run / run_files.CONFIGURATION).exists() else State.NEW
 
 
 def why_broken(out: Path, cell: str) -> str:

@@ -19,7 +19,6 @@ from passion.experiment import train
 from passion.experiments.states import BROKEN, State
 from passion.experiments.workspace import TIMES, Workspace
 from passion.files import alone_in, write_json, write_text
-from passion.run_files import CONFIGURATION
 from passion.run_folder import is_begun
 
 ELSEWHERE = 75
@@ -66,7 +65,7 @@ def _train_and_score(workspace: Workspace, name: str) -> None:
     started = time.monotonic()
     run, about = workspace.run(name), workspace.about(name)
     before = seconds_by_epoch(run).sum()
-    configuration = Configuration.from_file((run if is_begun(run) else about) / CONFIGURATION)
+    configuration = Configuration.from_file((run if is_begun(run) else about) / run_files.CONFIGURATION)
     train(configuration, run, resume=True)
     trained = time.monotonic()
     device = "cpu" if configuration.training.accelerator == "cpu" else "auto"

@@ -18,7 +18,6 @@ from passion.missingness import SLICE_MARK
 from passion.models import FORMAT
 from passion.networks import Segmenter, network_class
 from passion.report.results import read_json, read_scores, read_training_presence
-from passion.run_files import CONFIGURATION
 from passion.runs import CheckpointName, TrainedRun
 from passion.windows import OVERLAP
 
@@ -75,7 +74,7 @@ def card_of(run: Path, name: CheckpointName, trained: TrainedRun, about: About) 
         InputError: files of the run that do not fit.
     """
     study = trained.study
-    configuration = Configuration.from_file(run / CONFIGURATION)
+    configuration = Configuration.from_file(run / run_files.CONFIGURATION)
     objective = configuration.objective["name"]
     training = _training(run, configuration, study)
     evaluation = _evaluation(run, name, trained)

@@ -193,12 +193,12 @@ def _complete(table: TableOfOne) -> pd.DataFrame:
 
 
 def _crossed(finished: pd.DataFrame) -> pd.DataFrame:
-    """The settings of the seed that has most of them, with the seeds that have all of these.
+    """The settings of the seed that has most of them, and most seeds beside it, with the seeds that have all of these.
 
     A seed that had other settings than the rest would differ from them in what is averaged.
     """
     settings = finished.groupby("seed")["setting"].agg(set)
-    most = max(settings, key=len)
+    most = max(settings, key=lambda own: (len(own), sum(own <= other for other in settings)))
     seeds = settings.index[[most <= own for own in settings]]
     return finished[finished["setting"].isin(most) & finished["seed"].isin(seeds)]
 

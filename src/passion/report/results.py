@@ -16,7 +16,6 @@ from passion import reading, run_files
 from passion.data.study import Study, read_run_study
 from passion.errors import InputError
 from passion.experiments.states import EVALUATION
-from passion.run_files import CONFIGURATION
 
 SCORES = ("dice", "hd95_pooled", "hd95", "hd95_reference")
 """Columns of `scores.csv` that every evaluation has: Dice in [0, 1], distances in mm."""
@@ -108,13 +107,13 @@ def read_run(folder: Path, evaluation: str = EVALUATION) -> Run:
     train = "give a folder that `passion train` has written"
     again = f"run `passion evaluate {folder}` again"
     scored = folder / "evaluation" / evaluation
-    if not (folder / CONFIGURATION).is_file():
+    if not (folder / run_files.CONFIGURATION).is_file():
         raise InputError(f"{folder}: not a run folder, config.yaml is missing; {train}")
     study = read_run_study(folder)
     return Run(
         name=folder.resolve().name,
         study=study,
-        config=_config(folder / CONFIGURATION, train),
+        config=_config(folder / run_files.CONFIGURATION, train),
         versions=read_json(folder / run_files.VERSIONS, train),
         presence=_presence(folder / run_files.PRESENCE, study, train),
         history=_table(folder / run_files.HISTORY, ("quantity", "part"), ("epoch", "value"), train),

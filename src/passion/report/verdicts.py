@@ -48,7 +48,10 @@ def verdicts(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> list[Verdict]:
     gains = {metric: overall_differences(table, metric, bootstrap) for metric in ("dice", HONEST_DISTANCE)}
     networks = [name for name in table.networks if name in set(gains["dice"]["network"])]
     if not networks:
-        head = f"Nothing to compare yet: no setting has {table.methods[0]} and all other methods that are compared."
+        first = table.methods[0]
+        head = (
+            f"Nothing to compare yet: it takes a setting that {first} and all methods compared with it have finished."
+        )
         return [Verdict(title_of(table), "", head, "", "", False, "", None)]
     return [
         _verdict(
@@ -87,12 +90,13 @@ def _verdict(
         number=format_difference(gain["difference"], gain["low"], gain["high"]),
         rest=f"points against {first}, p {_relation(gain['p_holm'])}, corrected for {compared}{paper}",
         sure=is_sure(gain),
-        tag=_tag(gain, first),
+        tag=tag(gain, first),
         ranking=_ranking(f"All methods: {title}", first, ranked, means, gains, rests_on),
     )
 
 
-def _tag(gain: Record, first: str) -> str:
+def tag(gain: Record, first: str) -> str:
+    """How sure a difference to the method `first` is, in words."""
     if not is_sure(gain):
         return "not sure"
     words = f"surely {'above' if gain['difference'] > 0 else 'below'} {first}"

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from passion.data.sources import manifest
-from passion.data.sources.contract import Source, check_names, subfolders
+from passion.data.sources.contract import Source, check_names, may_enter, subfolders
 from passion.data.sources.declaration import DATASET
 from passion.data.study import Case, Study
-from passion.errors import InputError
+from passion.errors import InputError, note
 from passion.plugins import discover
 
 SOURCES = discover(sys.modules[__name__], Source)  # type: ignore[type-abstract]
@@ -49,6 +49,7 @@ def read_study(root: Path, layout: str | None = None) -> tuple[Study, list[Case]
         if found is not None:
             study, cases = found
             check_names((case.name for case in cases), root)
+            _note_closed(root)
             folder = root if root.is_dir() else root.parent
             return replace(study, phantom=(folder / PHANTOM_RECORD).is_file()), cases
     elsewhere = next((folder for folder in _nearby(root) if _may_hold(folder, sources.values())), None)
@@ -88,6 +89,13 @@ def _nearby(root: Path) -> Iterator[Path]:
     yield from folders
     for folder in folders:
         yield from subfolders(folder)
+
+
+def _note_closed(root: Path) -> None:
+    """Say which folders were passed over because they may not be looked into: there may be cases in them."""
+    for folder in _nearby(root) if root.is_dir() else ():
+        if not may_enter(folder):
+            note(f"{folder}: may not be looked into; if it holds a case, change its permissions, since it is left out")
 
 
 def _may_hold(folder: Path, sources: Iterable[type[Source]]) -> bool:

@@ -4,6 +4,7 @@ import os
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from glob import escape
 from pathlib import Path
 from typing import ClassVar
 
@@ -55,13 +56,8 @@ def case_of(name: str, images: Mapping[str, Sequence[Path]], target: Sequence[Pa
 
 
 def subfolders(root: Path) -> list[Path]:
-    """The visible folders in `root`, sorted by name; none where it is no folder.
-
-    Raises:
-        PermissionError: it cannot be looked into.
-    """
-    names = os.listdir(root) if root.is_dir() else []
-    return [root / name for name in sorted(names) if not name.startswith(".") and (root / name).is_dir()]
+    """The visible folders in `root`, sorted by name; none where it is no folder."""
+    return sorted(path for path in root.glob("[!.]*") if path.is_dir())
 
 
 def nifti_names(folder: Path) -> list[str]:
@@ -70,7 +66,8 @@ def nifti_names(folder: Path) -> list[str]:
     Raises:
         PermissionError: it cannot be looked into: what is there would otherwise be taken for absent.
     """
-    return sorted(name for name in os.listdir(folder) if not name.startswith(".") and name.endswith(EXTENSIONS))
+    names = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name.endswith(EXTENSIONS))
+    return [name for name in names if not (folder / name).is_dir()]
 
 
 def unrecognised(cases: Sequence[Case]) -> list[Path]:
@@ -82,8 +79,13 @@ def unrecognised(cases: Sequence[Case]) -> list[Path]:
     of_cases = {path.parent: case for case in cases for path in case.files.values() if path.parent.name == case.name}
     folders = {folder for root in {folder.parent for folder in of_cases} for folder in subfolders(root)}
     folders -= {folder for folder, case in of_cases.items() if case.problems}
-    found = [folder / name for folder in sorted(folders) for name in nifti_names(folder)]
+    found = [folder / name for folder in sorted(folders) if may_enter(folder) for name in nifti_names(folder)]
     return [path for path in found if path not in files]
+
+
+def may_enter(folder: Path) -> bool:
+    """Whether we may see what is in a folder."""
+    return os.access(folder, os.R_OK | os.X_OK)
 
 
 def cases_in(
@@ -102,7 +104,7 @@ def cases_in(
     """
     cases = []
     for folder in folders:
-        if any(name.startswith(f"{folder.name}{mark}") for name in nifti_names(folder)):
+        if any(folder.glob(f"{escape(folder.name)}{mark}*.nii*")):
             images = {name: nifti_files(folder, f"{folder.name}{mark}{suffix}") for name, suffix in suffixes.items()}
             target = nifti_files(folder, f"{folder.name}{mark}seg")
             if not target and other_labels:
