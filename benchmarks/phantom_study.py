@@ -7,6 +7,7 @@ the other results
 - study-summary.csv: means and differences to the first method with intervals, the paper's numbers beside them;
 - study-single-modalities.csv: the differences with one modality alone, by how often that was missing in training;
 - study-modality-counts.csv: the differences by how many modalities are at hand;
+- study-seeds.csv: the differences of each seed by itself, with intervals for other cases;
 - study-cells.csv: of each cell its tables, its state, and the seconds that training and scoring took;
 
 and puts the tables of docs/does-it-work.md in their places (`study_page.py`).
@@ -35,6 +36,7 @@ from passion.report.effects import (
 )
 from passion.report.folder import Experiment, Place, TableOfOne, read_experiment
 from passion.report.statistics import paired_differences
+from passion.report.tables import AVERAGE_COLUMN
 
 DIGITS = {"dice": 4, "hd95": 2, "hd95_pooled": 2, "hd95_reference": 2}
 MEANS = ("mean", "low", "high", "seed_sd", "n_cases", "n_seeds", "paper")
@@ -72,6 +74,17 @@ def modality_counts(table: TableOfOne) -> pd.DataFrame:
     """What each method gains by the number of modalities at hand, over all settings of Table 1."""
     scores = compared_scores(table)
     return differences_by("count", table, scores.assign(count=scores["subset"].str.count(r"\+") + 1))
+
+
+def by_seed(table: TableOfOne) -> pd.DataFrame:
+    """What each method gains in each setting with each seed, over all subsets, on the average of the regions."""
+    scores = table.averaged_scores
+    scores = scores[scores["region"] == AVERAGE_COLUMN]
+    # A seed by itself is a cell: it is told apart by another column, so that it is not averaged over.
+    scores = scores.assign(trained=scores["seed"])
+    found = paired_differences(scores, "method", table.methods[0], ["setting", "trained"]).drop(columns="seed_sd")
+    found.insert(0, "dataset", table.dataset)
+    return found.rename(columns={"trained": "seed"}).round(6)
 
 
 def differences_by(column: str, table: TableOfOne, scores: pd.DataFrame) -> pd.DataFrame:
@@ -117,6 +130,7 @@ def main() -> None:
     write(pd.concat(map(summary, begun)), "study-summary.csv")
     write(pd.concat(map(single_modalities, first)), "study-single-modalities.csv")
     write(pd.concat(map(modality_counts, first)), "study-modality-counts.csv")
+    write(pd.concat(map(by_seed, first)), "study-seeds.csv")
     write(costs(experiment), "study-cells.csv")
     write_text(study_page.PAGE, study_page.filled(study_page.PAGE.read_text(encoding="utf-8")))
 

@@ -123,6 +123,19 @@ def counts(dataset: str) -> Iterator[str]:
     yield from differences(dataset, "modality-counts", "count", "modalities at hand", "{:.0f}")
 
 
+def seeds(dataset: str) -> Iterator[str]:
+    """A row for each setting and a column for each seed: what the last method gains, with intervals for other cases."""
+    found = recorded("seeds")
+    found = found[(found["dataset"] == dataset) & (found["method"] == ROWS[-1])]
+    gains = {
+        (row["setting"], row["seed"]): format_difference(row["difference"], row["low"], row["high"])
+        for row in found.to_dict("records")
+    }
+    numbers = sorted(set(found["seed"]))
+    rows = [[name, *(gains.get((name, seed), "") for seed in numbers)] for name in dict.fromkeys(found["setting"])]
+    yield from lines(["rates", *(f"seed {seed}" for seed in numbers)], rows)
+
+
 def differences(dataset: str, name: str, label: str, heading: str, form: str) -> Iterator[str]:
     """A row for each value of the column `label`, of results with the first method's mean beside each difference."""
     found = recorded(name).rename(columns=GAIN)
@@ -151,6 +164,7 @@ def progress() -> Iterator[str]:
 
 TABLES: dict[str, Callable[[str], Iterator[str]]] = {
     "table 1": table1, "table 2": table2, "table 3": table3, "alone": alone, "counts": counts,
+    "seeds": seeds,
 }  # fmt: skip
 
 

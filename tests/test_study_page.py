@@ -27,6 +27,14 @@ def test_differences_follow_from_the_recorded_scores() -> None:
             assert 100 * (means[row["method"]] - means["Baseline"]) == pytest.approx(row["gain"], abs=0.011)
 
 
+def test_seeds_average_to_what_stands_for_all_of_them() -> None:
+    seeds = study_page.recorded("seeds")
+    for dataset in study_page.STUDIES.values():
+        gains = study_page.averages(dataset, "table1").set_index(["setting", "method"])["gain"].dropna()
+        means = seeds[seeds["dataset"] == dataset].groupby(["setting", "method"])["difference"].mean()
+        pd.testing.assert_series_equal(means, gains.loc[means.index], check_names=False, atol=1e-5)
+
+
 def test_a_table_without_rows_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     empty = {name: study_page.recorded(name).iloc[:0] for name in ("summary", "modality-counts")}
     monkeypatch.setattr(study_page, "recorded", empty.__getitem__)

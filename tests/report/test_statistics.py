@@ -131,6 +131,7 @@ def test_seeds_are_paired_with_themselves(two: list[Run]) -> None:
         tuple(stats.ttest_1samp([2, 4], 0).confidence_interval())
     )
     means = cell_means(scores[scores["seed"] < 2], ["method"], bootstrap=FEW).set_index("method")
+    assert means.loc["base", ["low", "high"]].tolist() == [0, 100]
     assert means.loc["base", "seed_sd"] == pytest.approx(np.std([0, 20], ddof=1))
 
 

@@ -63,7 +63,7 @@ def cell_means(
         by: columns that tell the cells apart, such as method and region.
         metric: a column of `scores`.
         frequencies: weights of the subsets, by name; None: all alike. Subsets that nobody answers have no weight.
-        bootstrap: how intervals are made, see `Crossed.interval`.
+        bootstrap: how intervals are made, see `Crossed.interval`; they end where the metric does.
 
     Returns:
         A row a cell, in order of appearance: `by`, mean, low, high, seed_sd (standard deviation of the seeds' means,
@@ -78,7 +78,7 @@ def cell_means(
         masks.check_once(cell)
         known = masks.known(cell)
         [crossed] = masks.crossed(known, masks.shown[known])
-        low, high = crossed.interval(bootstrap)
+        low, high = np.clip(crossed.interval(bootstrap), 0.0, METRICS[metric].most).tolist()
         row = {"mean": crossed.mean, "low": low, "high": high, "seed_sd": crossed.seed_sd, **_sizes(crossed)}
         rows.append({**key, **row})
     return pd.DataFrame(rows)

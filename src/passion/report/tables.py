@@ -36,6 +36,11 @@ class Metric:
     higher_is_better: bool
     meaning: str
 
+    @property
+    def most(self) -> float:
+        """Largest value that can be shown: of a share all of it, of a distance none; the least is 0."""
+        return self.scale if self.higher_is_better else float("inf")
+
 
 METRICS = {
     "dice": Metric("Dice [%]", 100.0, True, "Dice of whole cases; 100 where both masks are empty."),
