@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 from passion.report.bootstrap import USUAL, Bootstrap
 from passion.report.effects import KEYS, records, table_means
@@ -71,8 +72,9 @@ def average_by_setting(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> Figur
         axes.plot(at, rows["paper"], "D", color=INK, markerfacecolor=PAPER, markersize=4.5, linestyle="")
     named = [f"{setting}\n{network}" if len(table.networks) > 1 else setting for setting, network in groups]
     axes.set_xticks(range(len(groups)), named)
-    lowest = float(np.nanmin(found[["low", "mean", "paper"]].to_numpy(dtype=float)))
-    axes.set_ylim(bottom=max(0.0, 5 * np.floor(lowest / 5) - 5))
+    shown = np.concatenate([found["mean"], found["paper"].dropna()])
+    lowest, highest = in_sight(shown, found["low"], found["high"])
+    axes.set_ylim(max(0.0, 5 * np.floor(lowest / 5) - 5), highest)
     axes.set_ylabel("Dice, all subsets [%]", fontsize=TEXT_SIZE, color=INK)
     axes.grid(visible=False, axis="x")
     handles, _ = axes.get_legend_handles_labels()
@@ -136,8 +138,24 @@ def _intervals(
         axes.errorbar(
             rows[value], at, xerr=spans, fmt=_marker(table, method), color=colour, markersize=4.5, elinewidth=1.2
         )
+    axes.set_xlim(in_sight(found[value], found["low"], found["high"]))
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
+
+
+def in_sight(values: ArrayLike, low: ArrayLike, high: ArrayLike) -> tuple[float, float]:
+    """Limits of an axis that show all values, and of their intervals no more than leaves the values apart.
+
+    Intervals for other seeds are wide where there are two: they are cut at as far from the values as these are wide.
+
+    >>> in_sight([0, 10], [-1, 9], [1, 11]), in_sight([0, 10], [-90, -80], [90, 100])
+    ((-1.6, 11.6), (-10.0, 20.0))
+    """
+    least, most = float(np.min(values)), float(np.max(values))
+    room = max(most - least, 1.0)
+    start, stop = np.nanmin(low, initial=least), np.nanmax(high, initial=most)
+    margin = 0.05 * (stop - start)
+    return max(float(start - margin), least - room), min(float(stop + margin), most + room)
 
 
 def gain_by_rate(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> Figure | None:
@@ -168,6 +186,8 @@ def gain_by_rate(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> Figure | No
             at, rows["difference"], spans, fmt=cycled(RUN_MARKERS, number), elinewidth=1.2, markersize=6,
             color=cycled(MODALITY_COLOURS, number), label=modality,
         )  # fmt: skip
+    values, low, high = (np.append(found[name], 0.0) for name in ("difference", "low", "high"))
+    axes.set_ylim(in_sight(values, low, high))
     axes.set_xlabel("Missing in training [%]", fontsize=TEXT_SIZE, color=INK)
     axes.set_ylabel(f"{last} over {first}\n[points of Dice]", fontsize=TEXT_SIZE, color=INK)
     legend(figure, _modality_marks(table))
@@ -209,6 +229,8 @@ def preference_and_dice(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> Figu
                 axes.plot(*zip(*points, strict=True), color=FAINT, linewidth=0.8, zorder=1)
     if len(axes.lines) < 2:
         return None
+    of_all = list(means.values())
+    axes.set_ylim(in_sight(*([row[name] for row in of_all] for name in ("mean", "low", "high"))))
     axes.set_xlabel("Relative preference at the end of training", fontsize=TEXT_SIZE, color=INK)
     axes.set_ylabel("Dice with it alone [%]", fontsize=TEXT_SIZE, color=INK)
     kinds = [
