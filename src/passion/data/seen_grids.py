@@ -1,6 +1,6 @@
 """Which grids a network was trained on, so that a case on others does not go unnoticed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from passion.data.resampling import Grid
 from passion.errors import InputError
 from passion.files import write_json
 from passion.reading import read_json
+from passion.typed import build
 
 FACTOR = 1.5
 """By which voxels may be smaller or larger than all that were seen."""
@@ -53,9 +54,8 @@ class SeenGrids:
             InputError: it is something else.
         """
         try:
-            least, most = (tuple(map(float, content[name])) for name in ("least_mm", "most_mm"))
-            return cls(tuple(map(str, content["orientations"])), least, most)
-        except (TypeError, ValueError, KeyError) as error:
+            return build(cls, content)
+        except InputError as error:
             raise InputError("does not describe grids") from error
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def read_seen_grids(run: Path) -> SeenGrids | None:
     if not path.exists():
         return None
     remedy = "repeat the run, or remove this file, which is there for remarks alone"
-    content: Mapping[str, Any] = read_json(path, remedy)
+    content = read_json(path, remedy)
     try:
         return SeenGrids.from_dict(content)
     except InputError as error:
