@@ -29,9 +29,10 @@ def test_differences_follow_from_the_recorded_scores() -> None:
 
 def test_seeds_average_to_what_stands_for_all_of_them() -> None:
     seeds = study_page.recorded("seeds")
-    for dataset in study_page.STUDIES.values():
-        gains = study_page.averages(dataset, "table1").set_index(["setting", "method"])["gain"].dropna()
-        means = seeds[seeds["dataset"] == dataset].groupby(["setting", "method"])["difference"].mean()
+    cell = ["setting", "network", "method"]
+    for (table, dataset), own in seeds.groupby(["table", "dataset"]):
+        gains = study_page.averages(dataset, table).set_index(cell)["gain"].dropna()
+        means = own.groupby(cell)["difference"].mean()
         pd.testing.assert_series_equal(means, gains.loc[means.index], check_names=False, atol=1e-5)
 
 

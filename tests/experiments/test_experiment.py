@@ -1,5 +1,6 @@
 """`passion experiment`: cells that are done, broken, stopped, shared and submitted."""
 
+import json
 import os
 import re
 import shutil
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from command_line import passion, refused
 
 from passion import cli
 from passion.experiments import work
 from passion.experiments.cluster import Continued
+from passion.experiments.local import threads_of_each
 
 GRID = {
     "shape": "regions",
@@ -99,6 +102,13 @@ def test_nothing_is_done_twice(done: Path, files: Path, study: Path, capsys: pyt
     said = capsys.readouterr().out
     assert said.count("done   BraTS2020_mmformer_") == 2
     assert "2 cells, 2 done; time left: about 0 s" in said
+
+
+def test_cells_side_by_side_share_the_threads(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = json.loads((run_of(done, "baseline") / "versions.json").read_text())
+    assert run["threads"] == str(max(1, torch.get_num_threads() // 2))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    assert [threads_of_each(jobs) for jobs in (1, 3, 9)] == [8, 2, 1]
 
 
 def test_cells_keep_their_memory_as_runs_of_the_command_line_do(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def describe(plan: Plan, jobs: int) -> None:
     timing.learn(cells)
     left = [cell for cell in cells if plan.workspace.state(cell) is not State.DONE]
     unknown = one_of_each_kind([cell for cell in left if not timing.knows(cell)])
-    timed = measure(plan, unknown) if unknown else {}
+    timed = measure(plan, unknown, jobs) if unknown else {}
     timing.timed = timed
     for kind, cost in timed.items():
         scoring = duration(cost.evaluation_seconds)

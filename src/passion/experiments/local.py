@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
@@ -33,11 +34,16 @@ class Job:
     task: TaskID
 
 
-def start(workspace: Workspace, cell: Cell) -> "tuple[subprocess.Popen[bytes], BinaryIO]":
+def threads_of_each(jobs: int) -> int:
+    """Of `jobs` cells side by side: they share the threads that this process has, all cores or OMP_NUM_THREADS."""
+    return max(1, torch.get_num_threads() // jobs)
+
+
+def start(workspace: Workspace, cell: Cell, threads: int) -> "tuple[subprocess.Popen[bytes], BinaryIO]":
     """Begin to run a planned cell; it ends when this process does."""
     log = (workspace.about(cell) / LOG).open("ab")
     command = [sys.executable, "-m", "passion.experiments.work", str(workspace.out), cell.name]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
     )
@@ -58,13 +64,14 @@ def run_local(workspace: Workspace, cells: Sequence[Cell], jobs: int, timing: Ti
     """
     columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
     waiting, active = deque(cells), list[Job]()
+    threads = threads_of_each(jobs)
     seen: dict[str, int] = {}
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as progress:
         whole = progress.add_task("Cells", total=len(cells), note="")
         try:
             while waiting or active:
                 while waiting and len(active) < jobs:
-                    active.append(_begin(workspace, waiting.popleft(), progress))
+                    active.append(_begin(workspace, waiting.popleft(), threads, progress))
                 time.sleep(LOOK_SECONDS)
                 for job in [job for job in active if job.process.poll() is not None]:
                     active.remove(job)
@@ -93,8 +100,8 @@ def _stop(active: Sequence[Job]) -> None:
         job.log.close()
 
 
-def _begin(workspace: Workspace, cell: Cell, progress: Progress) -> Job:
-    process, log = start(workspace, cell)
+def _begin(workspace: Workspace, cell: Cell, threads: int, progress: Progress) -> Job:
+    process, log = start(workspace, cell, threads)
     task = progress.add_task(f"  {cell.name}", total=cell.epochs, completed=0, note="epochs")
     return Job(cell, process, log, task)
 

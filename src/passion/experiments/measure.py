@@ -12,7 +12,7 @@ from passion.data.split import Split, read_split, write_split
 from passion.data.store import PreparedStudy
 from passion.experiment import training_presence
 from passion.experiments.cells import Cell
-from passion.experiments.local import start
+from passion.experiments.local import start, threads_of_each
 from passion.experiments.plan import Plan
 from passion.experiments.states import State
 from passion.experiments.timing import Cost, Kind, read_cost
@@ -36,19 +36,22 @@ def one_of_each_kind(cells: Sequence[Cell]) -> list[Cell]:
     return list(first.values())
 
 
-def measure(plan: Plan, cells: Sequence[Cell]) -> dict[Kind, Cost]:
-    """Time a few steps and the scoring of one case of each of `cells`; those that take too long are left out."""
+def measure(plan: Plan, cells: Sequence[Cell], jobs: int) -> dict[Kind, Cost]:
+    """Time a few steps and the scoring of one case of each of `cells`; those that take too long are left out.
+
+    Each runs by itself, with the threads that it has beside `jobs` - 1 others.
+    """
     costs: dict[Kind, Cost] = {}
     with TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder))
         for cell in track(cells, len(cells), "Timing a few steps"):
-            cost = _measure(plan, workspace, cell)
+            cost = _measure(plan, workspace, cell, threads_of_each(jobs))
             if cost:
                 costs[cell.kind] = cost
     return costs
 
 
-def _measure(plan: Plan, workspace: Workspace, cell: Cell) -> Cost | None:
+def _measure(plan: Plan, workspace: Workspace, cell: Cell, threads: int) -> Cost | None:
     prepared = plan.studies[cell.study]
     split = read_split(plan.workspace.split(cell.study), prepared.cases)
     write_split(workspace.split(cell.study), {**split, "test": split["test"][:1]})
@@ -57,7 +60,7 @@ def _measure(plan: Plan, workspace: Workspace, cell: Cell) -> Cost | None:
         cell, data={**cell.data, "samples_per_epoch": STEPS * batch}, training={**cell.training, "epochs": 2}
     )
     workspace.plan(short, prepared)
-    process, log = start(workspace, short)
+    process, log = start(workspace, short, threads)
     try:
         process.wait(LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
