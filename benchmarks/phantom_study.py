@@ -15,6 +15,7 @@ and puts the tables of docs/does-it-work.md in their places (`study_page.py`).
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -77,22 +78,27 @@ def modality_counts(table: TableOfOne) -> pd.DataFrame:
 
 
 def by_seed(table: TableOfOne) -> pd.DataFrame:
-    """What each method gains in each setting with each seed, over all subsets, on the average of the regions."""
+    """What each method gains in each cell with each seed, over all subsets, on the average of the regions."""
     scores = table.averaged_scores
     scores = scores[scores["region"] == AVERAGE_COLUMN]
     # A seed by itself is a cell: it is told apart by another column, so that it is not averaged over.
     scores = scores.assign(trained=scores["seed"])
-    found = paired_differences(scores, "method", table.methods[0], ["setting", "trained"]).drop(columns="seed_sd")
-    found.insert(0, "dataset", table.dataset)
-    return found.rename(columns={"trained": "seed"}).round(6)
+    found = differences(table, scores, ["setting", "network", "trained"]).drop(columns="seed_sd")
+    found.insert(0, "table", table.name)
+    return found.rename(columns={"trained": "seed"})
 
 
 def differences_by(column: str, table: TableOfOne, scores: pd.DataFrame) -> pd.DataFrame:
     """Differences to the first method by a column of the scores."""
-    found = paired_differences(by_setting_and_subset(scores), "method", table.methods[0], [column])
+    return differences(table, by_setting_and_subset(scores), [column]).sort_values(column, kind="stable")
+
+
+def differences(table: TableOfOne, scores: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
+    """To the first method, in the order of the methods, as they are recorded."""
+    found = paired_differences(scores, "method", table.methods[0], cells)
     found = found.sort_values("method", key=lambda names: names.map(table.methods.index), kind="stable")
     found.insert(0, "dataset", table.dataset)
-    return found.sort_values(column, kind="stable").round(6)
+    return found.round(6)
 
 
 def costs(experiment: Experiment) -> pd.DataFrame:
@@ -130,7 +136,7 @@ def main() -> None:
     write(pd.concat(map(summary, begun)), "study-summary.csv")
     write(pd.concat(map(single_modalities, first)), "study-single-modalities.csv")
     write(pd.concat(map(modality_counts, first)), "study-modality-counts.csv")
-    write(pd.concat(map(by_seed, first)), "study-seeds.csv")
+    write(pd.concat(map(by_seed, begun)), "study-seeds.csv")
     write(costs(experiment), "study-cells.csv")
     write_text(study_page.PAGE, study_page.filled(study_page.PAGE.read_text(encoding="utf-8")))
 

@@ -5,6 +5,7 @@ On the page a table lies between `<!-- its name -->` and `<!-- end -->`; what st
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -123,17 +124,22 @@ def counts(dataset: str) -> Iterator[str]:
     yield from differences(dataset, "modality-counts", "count", "modalities at hand", "{:.0f}")
 
 
-def seeds(dataset: str) -> Iterator[str]:
-    """A row for each setting and a column for each seed: what the last method gains, with intervals for other cases."""
+def seeds(dataset: str, table: str, label: str, heading: str) -> Iterator[str]:
+    """A row for each value of the column `label`, a column for each seed: differences, with intervals for other cases.
+
+    Where the rows are not methods they are the last method's.
+    """
     found = recorded("seeds")
-    found = found[(found["dataset"] == dataset) & (found["method"] == ROWS[-1])]
+    found = found[(found["table"] == table) & (found["dataset"] == dataset)]
+    if label != "method":
+        found = found[found["method"] == ROWS[-1]]
     gains = {
-        (row["setting"], row["seed"]): format_difference(row["difference"], row["low"], row["high"])
+        (row[label], row["seed"]): format_difference(row["difference"], row["low"], row["high"])
         for row in found.to_dict("records")
     }
     numbers = sorted(set(found["seed"]))
-    rows = [[name, *(gains.get((name, seed), "") for seed in numbers)] for name in dict.fromkeys(found["setting"])]
-    yield from lines(["rates", *(f"seed {seed}" for seed in numbers)], rows)
+    rows = [[name, *(gains.get((name, seed), "") for seed in numbers)] for name in dict.fromkeys(found[label])]
+    yield from lines([heading, *(f"seed {seed}" for seed in numbers)], rows)
 
 
 def differences(dataset: str, name: str, label: str, heading: str, form: str) -> Iterator[str]:
@@ -164,7 +170,9 @@ def progress() -> Iterator[str]:
 
 TABLES: dict[str, Callable[[str], Iterator[str]]] = {
     "table 1": table1, "table 2": table2, "table 3": table3, "alone": alone, "counts": counts,
-    "seeds": seeds,
+    "seeds of table 1": partial(seeds, table="table1", label="setting", heading="rates"),
+    "seeds of table 2": partial(seeds, table="table2", label="method", heading="method"),
+    "seeds of table 3": partial(seeds, table="table3", label="network", heading="network"),
 }  # fmt: skip
 
 
