@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,10 @@ from passion.report.comparison import (
     cautions,
     compare_runs,
     evidence,
+    groups_of,
     print_comparison,
     print_differences,
     read_runs,
-    seed_groups,
 )
 from passion.report.results import MORE_SCORES, SCORES
 from passion.report.tables import subset_table
@@ -51,11 +53,73 @@ def grid(make_run: MakeRun, tmp_path: Path) -> list[Path]:
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one(grid: list[Path]) -> None:
-    groups = seed_groups(read_runs(grid))
-    assert {name: {seed: run.name for seed, run in members.items()} for name, members in groups.items()} == {
-        "baseline-0 (2 seeds)": {0: "baseline-0", 1: "baseline-1"},
-        "passion-0 (2 seeds)": {0: "passion-0", 1: "passion-1"},
+    groups = groups_of(read_runs(grid))
+    assert {name: [run.name for run in members] for name, members in groups.items()} == {
+        "baseline-0 (2 seeds)": ["baseline-0", "baseline-1"],
+        "passion-0 (2 seeds)": ["passion-0", "passion-1"],
     }
+
+
+def as_fold(folder: Path, fold: int) -> Path:
+    """The run as one of another fold: its test cases have other names, and so have its training cases."""
+    for path in (folder / "evaluation/test-last/scores.csv", folder / "presence.csv"):
+        table = pd.read_csv(path)
+        table["case"] = table["case"].astype(str) + f"-{fold}"
+        table.to_csv(path, index=False)
+    return folder
+
+
+@pytest.fixture
+def folds(make_run: MakeRun, tmp_path: Path) -> list[Path]:
+    """Two methods, each in two folds with two seeds."""
+    return [
+        as_fold(
+            with_settings(make_run(tmp_path / f"{name}-{fold}-{seed}", name, number), seed, split=f"{fold}.csv"), fold
+        )
+        for number, (name, fold, seed) in enumerate(product(("baseline", "passion"), (1, 2), (0, 1)))
+    ]
+
+
+def test_folds_are_pooled(folds: list[Path]) -> None:
+    runs = read_runs(folds)
+    single = [run for run in runs if run.name.endswith("-0")]
+    assert list(groups_of(runs)) == ["baseline-1-0 (2 folds, 2 seeds)", "passion-1-0 (2 folds, 2 seeds)"]
+    assert list(groups_of(single)) == ["baseline-1-0 (2 folds)", "passion-1-0 (2 folds)"]
+    for given in (runs, single):
+        found = compare_runs(given, bootstrap=FEW)
+        half = len(given) // 2
+        averages = [subset_table(run.scores, run.study, "dice").loc["Average"] for run in given]
+        np.testing.assert_allclose(found["difference"], (sum(averages[half:]) - sum(averages[:half])) / half)
+        assert set(found["n_cases"]) == {2 * given[0].scores["case"].nunique()}
+        assert set(found["n_seeds"]) == {half // 2}
+        assert "Folds were scored on different cases" in " ".join(cautions(given))
+
+
+def test_a_group_that_shares_nothing_with_the_first_is_named(folds: list[Path]) -> None:
+    runs = read_runs([folds[0], folds[4], folds[6]])
+    assert list(groups_of(runs)) == ["baseline-1-0", "passion-1-0 (2 folds)"]
+    assert "not comparable" in " ".join(cautions(runs))
+    apart = [read_runs([folds[0]])[0], read_runs([folds[6]])[0]]
+    assert "passion-2-0 shares no seed and case with baseline-1-0; nothing is compared." in cautions(apart)
+
+
+def test_runs_of_other_training_cases_that_share_test_cases_are_not_one(grid: list[Path]) -> None:
+    first, second = read_runs(grid[:2])
+    fewer = replace(second, presence=second.presence.rename(index=lambda name: f"other-{name}"))
+    assert len(groups_of([first, second])) == 1
+    assert len(groups_of([first, fewer])) == 2
+
+
+def test_folds_of_other_rates_are_not_one(folds: list[Path]) -> None:
+    runs = read_runs([folds[0], folds[2]])
+    drawn = [replace(run, config={**run.config, "data": {"presence": f"{run.name}.csv"}}) for run in runs]
+    assert len(groups_of(drawn)) == 1
+    flipped = drawn[1].presence.copy()
+    for count in (1, 2):
+        present = flipped.index[flipped["t1"].astype(bool)][0]
+        flipped.loc[present, "t1"] = False
+        assert len(groups_of([drawn[0], replace(drawn[1], presence=flipped)])) == count
+        assert len(groups_of([runs[0], replace(runs[1], presence=flipped)])) == 1
 
 
 def test_runs_of_other_rates_options_or_the_same_seed_are_not(grid: list[Path], tmp_path: Path) -> None:
@@ -68,7 +132,7 @@ def test_runs_of_other_rates_options_or_the_same_seed_are_not(grid: list[Path], 
     (longer / "config.yaml").write_text(yaml.safe_dump(config))
     again = shutil.copytree(grid[0], tmp_path / "again")
     names = ["baseline-0", "baseline-1", "longer", "again"]
-    assert list(seed_groups(read_runs([grid[0], grid[1], longer, again]))) == names
+    assert list(groups_of(read_runs([grid[0], grid[1], longer, again]))) == names
 
 
 def test_differences_are_those_of_the_seeds_averages(grid: list[Path]) -> None:

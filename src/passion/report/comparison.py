@@ -1,7 +1,8 @@
-"""Several runs of one study: read, told apart, those that are seeds of one another brought together, compared."""
+"""Several runs of one study: read, told apart, seeds and folds of one thing brought together, compared."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,9 @@ from passion.report.tables import AVERAGE_COLUMN, METRICS, case_counts, format_d
 
 Rows = Literal["region", "subset"]
 """What a comparison has a row for: each region and their average, over all subsets; or each subset, of the average."""
+
+TINY = 1e-6
+"""Of a case: what counts of cases that are worked out from rates may be off."""
 
 
 def read_runs(folders: Sequence[Path], evaluation: str = EVALUATION) -> list[Run]:
@@ -72,9 +76,19 @@ def _check_one_study(runs: Sequence[Run], folders: Sequence[Path]) -> None:
 def cautions(runs: Sequence[Run]) -> list[str]:
     """Sentences on what makes the numbers of `runs` hard to compare; none where they are comparable."""
     found = []
-    answered = [set(zip(run.scores["case"], run.scores["subset"], strict=True)) for run in runs]
-    if any(other != answered[0] for other in answered):
+    groups = groups_of(runs)
+    answered = {run.name: set(zip(run.scores["case"], run.scores["subset"], strict=True)) for run in runs}
+    by_group = [set[tuple[str, str]]().union(*(answered[run.name] for run in group)) for group in groups.values()]
+    if any(other != by_group[0] for other in by_group):
         found.append("The runs were scored on different cases or subsets; their averages are not comparable.")
+    elif any(other != answered[runs[0].name] for other in answered.values()):
+        found.append("Folds were scored on different cases; a run's averages are over its own, differences over all.")
+    compared = set(shared_scores(groups)["run"])
+    found += [
+        f"{name} shares no seed and case with {next(iter(groups))}; nothing is compared."
+        for name in groups
+        if name not in compared
+    ]
     if any(case_counts(run.scores, run.study).max() > case_counts(run.scores, run.study).min() for run in runs):
         found.append(
             "Not every case has every modality, so the subsets are averaged over different cases (see the "
@@ -93,29 +107,48 @@ def cautions(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def seed_groups(runs: Sequence[Run]) -> dict[str, dict[int, Run]]:
-    """Runs by what they are, then by seed, in order of appearance.
+def groups_of(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs by what they are, in order of appearance; a group is called by its first run.
 
-    Runs are seeds of one another where their configurations differ in the seed and the presence matrix alone, and as
-    many cases lack each modality. A group is called by its first run.
+    Runs of one thing have configurations that differ in the seed, the split and the presence matrix alone, and are
+
+    - seeds of one another: trained on the same cases, of which as many lack each modality, or
+    - folds of a cross-validation: scored on no case in common; rates that were drawn are equal within a case.
     """
-    groups: list[tuple[object, dict[int, Run]]] = []
+    groups: list[list[Run]] = []
     for run in runs:
-        kind, seed = _kind(run), int(_section(run.config, "training").get("seed", 0))
-        fitting = (members for known, members in groups if known == kind and seed not in members)
+        fitting = (members for members in groups if all(_are_one(run, member) for member in members))
         members = next(fitting, None)
         if members is None:
-            members = {}
-            groups.append((kind, members))
-        members[seed] = run
-    return {_group_name(list(members.values())): members for _, members in groups}
+            groups.append([run])
+        else:
+            members.append(run)
+    return {_group_name(members): members for members in groups}
 
 
-def _kind(run: Run) -> object:
+def _are_one(run: Run, other: Run) -> bool:
+    """Whether two runs are seeds or folds of one thing."""
+    if _kind(run) != _kind(other):
+        return False
+    apart = float((run.missing_rates - other.missing_rates).abs().max()) * min(len(run.presence), len(other.presence))
+    if _are_folds(run, other):
+        return not _section(run.config, "data").get("presence") or apart < 1.0 + TINY
+    return seed_of(run) != seed_of(other) and set(run.presence.index) == set(other.presence.index) and apart < TINY
+
+
+def _are_folds(run: Run, other: Run) -> bool:
+    return set(run.scores["case"]).isdisjoint(other.scores["case"])
+
+
+def _kind(run: Run) -> str:
     training = {key: value for key, value in _section(run.config, "training").items() if key != "seed"}
-    data = {key: value for key, value in _section(run.config, "data").items() if key != "presence"}
-    content = yaml.safe_dump({**run.config, "training": training, "data": data}, sort_keys=True)
-    return content, tuple(run.missing_rates.round(6))
+    data = {key: value for key, value in _section(run.config, "data").items() if key not in ("presence", "split")}
+    return yaml.safe_dump({**run.config, "training": training, "data": data}, sort_keys=True)
+
+
+def seed_of(run: Run) -> int:
+    """That it was trained with."""
+    return int(_section(run.config, "training").get("seed", 0))
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -124,15 +157,38 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _group_name(runs: Sequence[Run]) -> str:
-    return runs[0].name if len(runs) == 1 else f"{runs[0].name} ({len(runs)} seeds)"
+    if len(runs) == 1:
+        return runs[0].name
+    seeds = sum(not _are_folds(runs[0], run) for run in runs)
+    folds = len(runs) // seeds
+    parts = [f"{count} {what}" for count, what in ((folds, "folds"), (seeds, "seeds")) if count > 1]
+    return f"{runs[0].name} ({', '.join(parts)})"
+
+
+def shared_scores(groups: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
+    """The scores of all groups, of masks that the first group has too.
+
+    Returns:
+        As `Run.scores`, with the group's name in `run`, and `seed`: 0 where no group has several, so that runs are
+        paired whatever their seeds are.
+    """
+    several = any(not _are_folds(run, other) for runs in groups.values() for run, other in combinations(runs, 2))
+    tables = [
+        run.scores.assign(run=name, seed=seed_of(run) if several else 0)
+        for name, runs in groups.items()
+        for run in runs
+    ]
+    scores = pd.concat(tables, ignore_index=True)
+    first = scores[scores["run"] == next(iter(groups))]
+    return scores.merge(first[["seed", "case", "subset", "region"]].drop_duplicates())
 
 
 def compare_runs(
     runs: Sequence[Run], metric: str = "dice", rows: Rows = "region", bootstrap: Bootstrap = USUAL
 ) -> pd.DataFrame:
-    """Paired differences of runs to the first one, or of groups of seeds to the first group.
+    """Paired differences of runs to the first one, or of groups of seeds and folds to the first group.
 
-    Where every group is one run, the runs are paired whatever their seeds are; else each seed with itself. Groups
+    Where no group has several seeds, runs are paired whatever their seeds are; else each seed with itself. Groups
     that share no scored mask with the first are left out.
 
     Args:
@@ -151,23 +207,15 @@ def compare_runs(
     for run in runs:
         if metric not in run.scores:
             raise InputError(f"{run.name}: was not scored by {metric}; run `passion evaluate` on it again")
-    study, groups = runs[0].study, seed_groups(runs)
-    single = all(len(members) == 1 for members in groups.values())
-    tables = [
-        run.scores.assign(run=name, seed=0 if single else seed)
-        for name, members in groups.items()
-        for seed, run in members.items()
-    ]
-    first = next(iter(groups))
-    scores = pd.concat(tables, ignore_index=True)
-    shared = scores[scores["run"] == first][["seed", "case", "subset", "region"]]
-    scores = scores.merge(shared.drop_duplicates())
+    study, groups = runs[0].study, groups_of(runs)
+    scores = shared_scores(groups)
     if rows == "region":
         scores = with_average_region(scores, study)
         order = [*study.regions, AVERAGE_COLUMN]
     else:
         scores = scores[scores["region"].isin(study.averaged_regions)]
         order = subset_names(study)
+    first = next(iter(groups))
     found = paired_differences(scores, "run", first, [rows], metric, bootstrap=bootstrap)
     found.insert(0, "metric", metric)
     found.insert(1, "reference", first)
@@ -227,7 +275,7 @@ def print_comparison(
     tables = [compare_runs(runs, metric, rows) for metric in metrics]
     if any(table.empty for table in tables):
         raise InputError(
-            f"{folders[0]}: shares no seed and case with another run that differs in more than the seed; add one"
+            f"{folders[0]}: shares no seed and case with another run that is not a seed or fold of it; add one"
         )
     console = Console()
     for caution in cautions(runs):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from passion.report.comparison import compare_runs, evidence, seed_groups
+from passion.report.comparison import compare_runs, evidence, groups_of
 from passion.report.results import Run
 from passion.report.tables import (
     METRICS,
@@ -84,7 +84,7 @@ def differences(runs: Sequence[Run], metrics: Sequence[str]) -> list[TableView]:
     Differences that are sure are bold.
     """
     views = []
-    first = next(iter(seed_groups(runs)))
+    first = next(iter(groups_of(runs)))
     for metric in metrics:
         found = compare_runs(runs, metric)
         if found.empty:
