@@ -14,6 +14,7 @@ import pytest
 from command_line import passion, refused
 
 from passion import Predictor, cli, predict, predicted_cases
+from passion.runs import versions
 from passion.segmentation import Segmentation
 
 MODALITIES = ("t1", "t1ce", "flair", "t2")
@@ -154,6 +155,9 @@ def test_what_was_segmented_in_another_way_is_not_mixed(
     passion(*words)
     before = times(out)
     assert "with mirror False, not True" in refused(capsys, *words, "--mirror")
+    with monkeypatch.context() as later:
+        later.setattr(predicted_cases, "versions", lambda: {**versions(), "torch": "9"})
+        assert f"with torch {versions()['torch']}, not 9" in refused(capsys, *words)
     assert "with blend constant, not gaussian" in refused(capsys, *words, "--blend", "gaussian")
     assert "by other runs" in refused(capsys, "predict", trained, trained, *words[2:])
     assert f"not {raw}" in refused(capsys, "predict", trained, "--cases", raw, "-o", out)

@@ -17,6 +17,7 @@ from passion.files import alone_in, check_apart, replacing, write_json
 from passion.parallel import one_ahead, track
 from passion.prediction import Predictor, write_answer
 from passion.reading import read_json
+from passion.runs import versions
 from passion.segmentation import Segmentation
 from passion.weights import fingerprint as fingerprint_of
 
@@ -76,8 +77,8 @@ class _Folder:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{record}: cannot be read; {remedy}") from error
         for name, value in self.options.items():
-            if before.get(name) != value:
-                other = f"with {name} {before.get(name)}, not {value}" if name != WEIGHTS else "by other runs"
+            if before.get(name, value) != value:
+                other = f"with {name} {before[name]}, not {value}" if name != WEIGHTS else "by other runs"
                 raise InputError(
                     f"--out {self.out}: its cases were segmented {other}; choose another folder, or remove this one"
                 )
@@ -158,14 +159,17 @@ def predict_cases(
     if broken and not skip_broken:
         raise InputError("\n".join([*broken.values(), "nothing was segmented; --skip-broken segments the other cases"]))
     whole = [case for case in todo if case.name not in broken]
+    done = 0
     if whole:
         with alone_in(out, f"--out {out}: another process is segmenting there; wait for it, or choose another folder"):
             folder = _Folder(out, probabilities, options)
             whole = [case for case in whole if not folder.has(case)]
-            broken |= _segment_each(predictor, whole, folder)
+            failed = _segment_each(predictor, whole, folder)
+            done = len(whole) - len(failed)
+            broken |= failed
     return Outcome(
-        done=len(todo) - len(broken),
-        kept=len(cases) - len(todo),
+        done=done,
+        kept=len(cases) - done - len(broken),
         broken=[broken[name] for name in sorted(broken)],
         remarked=sum(bool(row.get("remarks")) for row in folder.rows.values()),
     )
@@ -204,5 +208,5 @@ def _options(predictor: Predictor, raw: Path) -> dict[str, Any]:
     weights = [fingerprint_of(run.network) for run in predictor.runs]
     return {
         "cases": str(raw.resolve()), WEIGHTS: weights, "resample": list(predictor.study.resample),
-        **asdict(predictor.settings),
+        **asdict(predictor.settings), **versions(),
     }  # fmt: skip
