@@ -90,6 +90,7 @@ def test_page_runs_from_top_to_bottom(
     monkeypatch.chdir(tmp_path)
     for block in blocks(page):
         if block["python"]:
+            shelf.serve_python(block["python"])
             run_python(block["python"], capsys)
         else:
             run_command(block["command"], block["shown"], shelf, capsys)
