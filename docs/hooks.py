@@ -1,4 +1,4 @@
-"""What the site adds to Markdown: equations as MathML, the commands' own help, and nothing fetched from elsewhere."""
+"""What the site adds to Markdown: equations as MathML, doctests as code, the commands' help; nothing from elsewhere."""
 
 import argparse
 import html
@@ -10,7 +10,11 @@ from typing import Any
 from unittest.mock import patch
 
 from latex2mathml.converter import convert
+from markdown import Markdown
+from markdown.extensions import Extension
+from markdown.preprocessors import Preprocessor
 from mkdocs.exceptions import PluginError
+from mkdocs.plugins import event_priority
 
 from passion.cli import COMMANDS
 from passion.options import Parser, parse
@@ -27,6 +31,41 @@ KINDS = ("network", "objective")
 def on_startup(**_: Any) -> None:
     """Keep what PyTorch says to its own developers out of the build's warnings."""
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.")
+
+
+@event_priority(100)  # before mkdocstrings takes over what docstrings are rendered with
+def on_config(config: Any, **_: Any) -> None:
+    """Show the doctests of docstrings as what they are, not as quotations."""
+    config.markdown_extensions.append(DoctestExtension())
+
+
+class DoctestExtension(Extension):
+    """See `fence_doctests`."""
+
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
+        """Registered behind what tidies white space and before what looks for fences."""
+        md.preprocessors.register(Doctests(md), "doctests", 28)
+
+
+class Doctests(Preprocessor):
+    """See `fence_doctests`."""
+
+    def run(self, lines: list[str]) -> list[str]:
+        """All lines of a page or docstring."""
+        return list(fence_doctests(lines))
+
+
+def fence_doctests(lines: Sequence[str]) -> Iterator[str]:
+    """The lines, with a fence around what stands from `>>>` to the next empty line."""
+    inside = False
+    for line in [*lines, ""]:
+        if not inside and line.startswith(">>> "):
+            inside = True
+            yield "```pycon"
+        elif inside and not line.strip():
+            inside = False
+            yield "```"
+        yield line
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

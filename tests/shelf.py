@@ -1,5 +1,6 @@
 """What the docs take for granted: small studies, runs and files, by the names that pages give them."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -103,6 +104,12 @@ class Shelf:
                 self._put(word, SUFFIXES.get(option.removeprefix("--"), ""))
         if resumed:
             remove(Path(outputs(words)[0]) / "checkpoints")
+
+    def serve_python(self, code: str) -> None:
+        """Put the published checkpoints that a block names into the working directory."""
+        for name in re.findall(r'"(\S+\.pth)"', code):
+            if not Path(name).exists():
+                self._put(name)
 
     def _put(self, name: str, suffix: str = "") -> None:
         here = Path(name)

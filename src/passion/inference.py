@@ -72,6 +72,12 @@ def infer(
 
     Returns:
         (S, K, X, Y, Z) float32.
+
+    >>> from passion.networks import build
+    >>> network = build("rfnet", modalities=2, classes=3, spatial_dims=2, width=4, patch_size=32).eval()
+    >>> subsets = torch.tensor([[True, False], [True, True]])
+    >>> infer(network, torch.ones(1, 2, 48, 40, 5), torch.tensor([[True, True]]), subsets).shape
+    torch.Size([2, 3, 48, 40, 5])
     """
     whole = torch.empty((len(subsets), network.classes, *images.shape[2:]), device=images.device)
     for part, probabilities in infer_parts([network], images, present, subsets, settings):

@@ -33,6 +33,10 @@ class Presence:
         cases: N names.
         modalities: M names.
         matrix: (N, M) bool.
+
+    >>> drawn = Presence(("anna", "bert"), ("t1", "t2"), np.array([[True, False], [True, True]]))
+    >>> drawn.missing_rates, drawn.inverse_presence.tolist(), drawn.of("anna")
+    ({'t1': 0.0, 't2': 0.5}, [1.0, 2.0], ['t1'])
     """
 
     cases: tuple[str, ...]

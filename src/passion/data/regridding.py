@@ -24,6 +24,11 @@ def with_geometry(
 
     Raises:
         InputError: an unknown modality, no spacing, or no orientation.
+
+    >>> from passion.data.sources.brats import BRATS2020
+    >>> study = with_geometry(BRATS2020, resample="t1c,flair", spacing="1,1,none")
+    >>> study.reference(["t2", "flair"]), study.spacing_mm
+    ('flair', (1.0, 1.0, None))
     """
     if resample is not None:
         study = replace(study, resample=parse_resample(resample, study.modalities))

@@ -43,6 +43,10 @@ class Region:
         classes: names of the classes it unites.
         minimum_mm3: a predicted mask of a smaller volume is scored as empty (0: never).
         averaged: whether it counts in the average over regions.
+
+    >>> from passion.data.sources.brats import BRATS2020
+    >>> BRATS2020.regions["TC"]
+    Region(classes=('NCR/NET', 'ET'), minimum_mm3=0.0, averaged=True)
     """
 
     classes: tuple[str, ...]
@@ -66,6 +70,11 @@ class Study:
             case must share a grid.
         orientation: sides that the voxel axes of every case are turned to run to, such as LPS; None keeps a case's own.
         phantom: whether the cases are phantoms, and so nobody's.
+
+    >>> classes, regions = {"background": 0, "core": 1, "penumbra": 2}, {"lesion": Region(("core", "penumbra"))}
+    >>> study = Study("strokes", ("dwi", "flair"), classes, regions)
+    >>> study.region_classes("lesion"), study.averaged_regions, study.spatial_dims
+    ([1, 2], ['lesion'], 3)
     """
 
     name: str
@@ -231,6 +240,9 @@ class Case:
         images: where each modality is, a 3D file or a volume of a 4D one; only the modalities that are there.
         target: label file; None where the labels are unknown.
         problems: why it cannot be used, as far as the names of its files tell.
+
+    >>> list(Case("anna", {"t1c": Path("anna-t1c.nii.gz")}, target=Path("anna-seg.nii.gz")).files)
+    ['t1c', 'target']
     """
 
     name: str

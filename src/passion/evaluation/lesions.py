@@ -42,6 +42,12 @@ def find_lesions(
         reference: boolean mask on the original grid, two- or three-dimensional.
         spacing_mm: distance of neighbouring voxels along each axis.
         smallest_mm3: lesions of this volume or less are not scored (mm2 on a 2D grid).
+
+    >>> reference = np.zeros((20, 30), dtype=bool)
+    >>> reference[2:10, 2:10] = reference[2:10, 12:20] = reference[2:4, 28:30] = True  # two are close
+    >>> found = find_lesions(reference, spacing_mm=(1.0, 1.0))
+    >>> found.volumes.tolist(), found.scored.tolist()
+    ([128, 4], [True, False])
     """
     neighbourhood = np.zeros(reference.shape, dtype=np.int32)
     if reference.any():

@@ -51,6 +51,10 @@ class SurfaceScores:
     distances; `medpy.metric.binary.hd95` for the border and the pooled percentile; Nikolov et al.,
     "Clinically applicable segmentation of head and neck anatomy for radiotherapy", JMIR 2021, for the surface Dice,
     here with border voxels that count alike, as in `monai.metrics.compute_surface_dice`.
+
+    >>> empty = np.zeros((3, 4), dtype=bool)
+    >>> surface_scores(empty, ~empty, spacing_mm=(1.0, 1.0))
+    SurfaceScores(hd95=5.0, hd95_pooled=5.0, hd95_reference=1.0, surface_dice=0.0)
     """
 
     hd95: float

@@ -25,6 +25,11 @@ class RegionScore:
         lesion_dice: 0 to 1, see `lesions.lesion_dice`.
         prediction_empty: no predicted voxel, or too small a volume to count.
         reference_empty: the subject has no such region.
+
+    >>> labels = np.ones((9, 12), dtype=int)
+    >>> score(0 * labels, region_truth(labels, [1], minimum_mm3=0, spacing_mm=(1.0, 1.0)))
+    RegionScore(dice=0.0, hd95=15.0, hd95_pooled=15.0, hd95_reference=1.0, surface_dice=0.0, lesion_dice=0.0,
+                prediction_empty=True, reference_empty=False)
     """
 
     dice: float

@@ -32,6 +32,10 @@ class Grid:
         methods: options of the objective, with its `name`, by what the table calls the method.
         rates: missing rates by kind of study and setting.
         perfect: the methods that are trained on perfect data too.
+
+    >>> grid = read_grid("table3")
+    >>> grid.networks, list(grid.methods), grid.kind(["t1", "t1c", "flair", "t2"])
+    (('rfnet', 'mmformer', 'm2ftrans'), ['Baseline', '+PASSION'], 'brats')
     """
 
     shape: Shape

@@ -49,6 +49,12 @@ class EarlyFusion(Segmenter, PerModality):
 
     Raises:
         InputError: no such class, arguments that do not fit, or no layer to take features from.
+
+    >>> options = {"class_path": "monai.networks.nets.SegResNet", "init_args": {"init_filters": 8}}
+    >>> network = EarlyFusion(modalities=2, classes=3, spatial_dims=2, patch_size=32, **options)
+    >>> encoding = network.encode(torch.ones(1, 2, 32, 32), torch.tensor([[True, True]]))
+    >>> network.decode(encoding, torch.tensor([0]), torch.tensor([[True, False]])).features.shape
+    torch.Size([1, 8, 32, 32])
     """
 
     TINY: ClassVar = {"init_args": {"features": [4, 4, 8, 8, 16, 4]}}

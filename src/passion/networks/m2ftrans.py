@@ -69,6 +69,11 @@ class M2FTrans(ModalityWise, PerModality):
 
     Raises:
         InputError: a patch size, width, depth or number of heads that does not fit.
+
+    >>> with torch.device("meta"):
+    ...     network = M2FTrans(modalities=4, classes=4)
+    >>> f"{sum(parameter.numel() for parameter in network.parameters()):,} parameters"
+    '13,194,788 parameters'
     """
 
     ENCODING = M2FTransEncoding

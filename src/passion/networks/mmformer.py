@@ -105,6 +105,11 @@ class MMFormer(ModalityWise, PerModality):
 
     Raises:
         InputError: a patch size, width, depth or number of heads that does not fit.
+
+    >>> with torch.device("meta"):
+    ...     network = MMFormer(modalities=4, classes=4)
+    >>> f"{sum(parameter.numel() for parameter in network.parameters()):,} parameters"
+    '35,599,184 parameters'
     """
 
     ENCODING = MMFormerEncoding

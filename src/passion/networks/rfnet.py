@@ -183,6 +183,11 @@ class RFNet(ModalityWise):
 
     Raises:
         InputError: a patch size or width that does not fit.
+
+    >>> with torch.device("meta"):
+    ...     network = RFNet(modalities=4, classes=4)
+    >>> f"{sum(parameter.numel() for parameter in network.parameters()):,} parameters"
+    '2,381,792 parameters'
     """
 
     ENCODING = RFNetEncoding

@@ -163,6 +163,11 @@ def similarity_maps(features: Tensor, truth: Tensor) -> Tensor:
 
     Returns:
         (P, K, V); 0 for classes that the sample has not.
+
+    >>> features = torch.tensor([[[1.0, 1.0, 0.0], [0.0, 0.0, 2.0]]])
+    >>> similarity_maps(features, truth=torch.tensor([[[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]]))
+    tensor([[[1., 1., 0.],
+             [0., 0., 1.]]])
     """
     voxels = features.float().flatten(2)
     prototypes = F.normalize(class_prototypes(voxels, truth), dim=2, eps=COSINE_EPS)
@@ -171,5 +176,10 @@ def similarity_maps(features: Tensor, truth: Tensor) -> Tensor:
 
 
 def class_prototypes(voxels: Tensor, truth: Tensor) -> Tensor:
-    """Mean feature of each class (Eq. 4): (P, F, V) and indicators (P, K, V) -> (P, K, F); 0 for an absent class."""
+    """Mean feature of each class (Eq. 4): (P, F, V) and indicators (P, K, V) -> (P, K, F); 0 for an absent class.
+
+    >>> class_prototypes(torch.tensor([[[1.0, 3.0, 5.0]]]), truth=torch.tensor([[[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]]))
+    tensor([[[2.],
+             [5.]]])
+    """
     return truth @ voxels.transpose(1, 2) / truth.sum(2, keepdim=True).clamp(min=1)

@@ -44,7 +44,11 @@ def relative_preference(gap: Tensor, present: Tensor) -> Tensor:
 
 
 def task_mask(preference: Tensor) -> Tensor:
-    """Delta = 1 where a modality is neglected, RP < 0 (Eq. 11)."""
+    """Delta = 1 where a modality is neglected, RP < 0 (Eq. 11).
+
+    >>> task_mask(torch.tensor([[0.5, -0.5, 0.0]]))
+    tensor([[0., 1., 0.]])
+    """
     return (preference < 0).float()
 
 
@@ -60,6 +64,13 @@ class GradientWeight(nn.Module):
         inverse_presence: N / N_m of each modality, (M,).
         rate: gamma.
         form: see above.
+
+    >>> weight = GradientWeight(inverse_presence=torch.tensor([1.0, 2.0]), rate=0.1, form="paper")
+    >>> gap, preference = torch.tensor([[1.0, 3.0]]), torch.tensor([[0.5, -0.5]])
+    >>> weight.record(gap, preference, present=torch.tensor([[True, True]]))
+    >>> weight.update()
+    >>> weight.beta
+    tensor([0.9500, 2.0500])
     """
 
     beta: Tensor
