@@ -253,9 +253,9 @@ KINDS = {
         lambda folder: read_presence(folder / "presence.csv", CASES, BRATS2020.modalities),
     ),
     "run": Kind(
-        write_run, damage_one("config.yaml", "study.json"), lambda folder: load_run(folder, "last", torch.device("cpu"))
+        write_run, damage_one("config.yaml", "study.json"), lambda folder: load_run(folder)
     ),
-    "checkpoint": Kind(write_run, damage_checkpoint, lambda folder: load_run(folder, "last", torch.device("cpu"))),
+    "checkpoint": Kind(write_run, damage_checkpoint, lambda folder: load_run(folder)),
     "prepared": Kind(write_prepared, damage_prepared, read_prepared),
 }  # fmt: skip
 

@@ -100,7 +100,11 @@ def test_page_runs_from_top_to_bottom(
 
 
 @pytest.mark.parametrize("code", [block["python"] for block in blocks(README) if block["python"]])
-def test_python_of_the_readme(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_of_the_readme(
+    code: str, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shelf.serve(re.findall(r'"([\w/.]+)"', code))
     run_python(code, capsys)
 
 

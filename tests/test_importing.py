@@ -40,7 +40,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_run_answers_as_the_published_weights_do(imported: Path) -> None:
-    run = load_run(imported, "last", torch.device("cpu"))
+    run = load_run(imported)
     direct = published.load("rfnet", slices_state()).eval()
     assert run.study.modalities == ("flair", "t1c", "t1", "t2")
     assert run.epoch == 300

@@ -16,7 +16,7 @@ STILL = ("--training.epochs", 1, "--training.learning_rate", 0, "--training.vali
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_run(run, "last", torch.device("cpu")).network.state_dict()
+    return load_run(run).network.state_dict()
 
 
 def test_weights_are_those_of_the_other_run(study: Path, trained: Path, tmp_path: Path, capsys) -> None:

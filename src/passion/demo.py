@@ -87,7 +87,7 @@ def run_demo(out: Path, scale: str, seed: int) -> None:
         configuration = Configuration(data, settings, chosen.network, {"name": run.name})
         if not is_evaluated(run):
             train(configuration, run, resume=True)
-            evaluate_run(run, "last", "test", None, "auto")
+            evaluate_run(run)
     page = out / "report.html"
     write_report(runs, page, notes=[NOTE])
     print_table(comparison_table([read_run(run) for run in runs]), "Averages over all subsets")

@@ -24,6 +24,7 @@ from passion.trust import check_trusted
 from passion.weights import read_weights
 
 CheckpointName = Literal["last", "best"]
+CPU = torch.device("cpu")
 
 
 def versions() -> dict[str, str]:
@@ -67,7 +68,7 @@ class TrainedRun:
     grids: SeenGrids | None
 
 
-def load_run(run: Path, checkpoint: CheckpointName, device: torch.device) -> TrainedRun:
+def load_run(run: Path, checkpoint: CheckpointName = "last", device: torch.device = CPU) -> TrainedRun:
     """Read a run folder, or an exported model, which has one checkpoint only; nothing in it is executed.
 
     Raises:

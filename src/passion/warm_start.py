@@ -37,7 +37,7 @@ def start_from(run: Path, network: Segmenter, objective: Objective, study: Study
     Raises:
         InputError: no such run, another network, no common modality, or weights that cannot be taken over.
     """
-    trained = load_run(run, "last", torch.device("cpu"))
+    trained = load_run(run)
     _check_same_network(run, trained, configuration.network, study)
     theirs = trained.study.modalities
     shared = [name for name in study.modalities if name in theirs]

@@ -46,7 +46,7 @@ def test_predictions_are_those_of_the_run_bit_for_bit(trained: Path, model: Path
 
 
 def test_runs_and_exported_models_are_averaged_together(trained: Path, model: Path, raw: Path, tmp_path: Path) -> None:
-    other = untrained_run(tmp_path / "other", load_run(model, "last", torch.device("cpu")).study, SMALL_RFNET)
+    other = untrained_run(tmp_path / "other", load_run(model).study, SMALL_RFNET)
     passion("export", other, "-o", tmp_path / "model")
     files = {"t1": image(raw, "t1")}
     together = [[trained, other], [model, tmp_path / "model"]]
@@ -73,7 +73,7 @@ def test_evaluation_needs_the_folder_alone_and_leaves_it_as_it_is(
 def test_the_second_decoder_is_left_out_and_answers_stay(tmp_path: Path) -> None:
     run = untrained_run(tmp_path / "run", BRATS2020, SMALL_RFNET, objective="baseline")
     passion("export", run, "-o", tmp_path / "model")
-    whole, lean = (load_run(tmp_path / name, "last", torch.device("cpu")).network for name in ("run", "model"))
+    whole, lean = (load_run(tmp_path / name).network for name in ("run", "model"))
     assert {name.split(".")[0] for name in whole.state_dict()} - {name.split(".")[0] for name in lean.state_dict()} == {
         "unimodal_decoder"
     }
@@ -91,7 +91,7 @@ def test_networks_of_monai_go_along_too(tmp_path: Path) -> None:
                "init_args": {"features": [4, 4, 8, 8, 16, 4]}}  # fmt: skip
     run = untrained_run(tmp_path / "run", BRATS2020, options)
     passion("export", run, "-o", tmp_path / "model")
-    networks = [load_run(tmp_path / name, "last", torch.device("cpu")).network for name in ("run", "model")]
+    networks = [load_run(tmp_path / name).network for name in ("run", "model")]
     images, present = torch.randn(1, 4, 32, 32, 32), torch.tensor([[True, False, True, True]])
     with torch.inference_mode():
         answers = [net.decode(net.encode(images, present), torch.tensor([0]), present).logits for net in networks]

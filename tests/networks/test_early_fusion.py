@@ -90,7 +90,7 @@ def test_monais_unet_trains_with_passion_by_class_path(study: Path, tmp_path: Pa
 def test_a_segmenter_of_the_users_trains_with_passion_by_class_path(study: Path, tmp_path: Path) -> None:
     passion(*slices_words(study, tmp_path / "run", "--network.class_path", "own_networks.SumOfModalities",
                           "--network.hidden", 5))  # fmt: skip
-    network = load_run(tmp_path / "run", "last", torch.device("cpu")).network
+    network = load_run(tmp_path / "run").network
     assert isinstance(network, SumOfModalities)
     assert network.last.in_channels == 5
 

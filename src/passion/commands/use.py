@@ -116,10 +116,10 @@ def export(
     if format == "monai":
         from passion.exporting.monai_bundle import export_bundle
 
-        export_bundle(run, out, checkpoint, about)
+        export_bundle(run, out, about, checkpoint)
         say(f"{out}: MONAI bundle; how it is run stands in {out / 'docs' / 'README.md'}")
     else:
         from passion.exporting.folder import export_model
 
-        export_model(run, out, checkpoint, about)
+        export_model(run, out, about, checkpoint)
         say(f"{out}: exported; read {out / 'README.md'} before you share it")

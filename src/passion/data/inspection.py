@@ -169,14 +169,14 @@ def check_every_modality_exists(study: Study, cases: Sequence[Case], where: str 
             )
 
 
-def inspect_study(study: Study, cases: Sequence[Case], where: Path, workers: int) -> Inspection:
+def inspect_study(study: Study, cases: Sequence[Case], where: Path, workers: int = 0) -> Inspection:
     """Look at every file of every case.
 
     Args:
         study: what the cases share.
         cases: to look at.
         where: the folder, for messages.
-        workers: processes.
+        workers: processes; none: in this one.
     """
     found = map_each(partial(inspect_case, study=study), cases, workers, "Inspecting")
     problems = []

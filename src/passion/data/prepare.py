@@ -175,7 +175,7 @@ class Preparation:
     others: Sequence[str]
 
 
-def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int, skip_broken: bool = False) -> Preparation:
+def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int = 0, skip_broken: bool = False) -> Preparation:
     """Prepare all cases of a study; those that are there already, whole, and whose files have not changed are kept.
 
     The work is done in a folder beside `out`, which takes its place when all is done: a run that is stopped
@@ -185,7 +185,7 @@ def prepare(study: Study, cases: Sequence[Case], out: Path, workers: int, skip_b
         study: what the cases share.
         cases: to prepare.
         out: folder of the prepared study; where it is a link, what that leads to.
-        workers: processes.
+        workers: processes; none: in this one.
         skip_broken: leave out the cases that cannot be used, instead of refusing them.
 
     Raises:

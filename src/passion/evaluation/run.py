@@ -32,10 +32,10 @@ Precision = Literal["trained", "fp32", "bf16"]
 
 def evaluate_run(
     run: Path,
-    checkpoint: CheckpointName,
-    part: Literal["val", "test"],
-    prepared: Path | None,
-    device: str,
+    checkpoint: CheckpointName = "last",
+    part: Literal["val", "test"] = "test",
+    prepared: Path | None = None,
+    device: str = "auto",
     by: By = "subject",
     split: Path | None = None,
     precision: Precision = "trained",

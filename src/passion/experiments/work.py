@@ -69,7 +69,7 @@ def _train_and_score(workspace: Workspace, name: str) -> None:
     train(configuration, run, resume=True)
     trained = time.monotonic()
     device = "cpu" if configuration.training.accelerator == "cpu" else "auto"
-    evaluate_run(run, "last", "test", None, device)
+    evaluate_run(run, device=device)
     around = trained - started - float(seconds_by_epoch(run).sum() - before)
     times = {"evaluation_seconds": time.monotonic() - trained, "other_seconds": around}
     write_json(about / TIMES, times)

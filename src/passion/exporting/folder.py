@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from passion import __version__
 from passion.configuration import Configuration
 from passion.data.study import read_run_study
@@ -38,7 +36,7 @@ def prepare_export(run: Path, out: Path, checkpoint: CheckpointName, about: Abou
         raise InputError(f"{run}: is an exported model already; give the run that it was exported from")
     read_run_study(run)
     check_known(Configuration.from_file(run / CONFIGURATION).network, run)
-    trained = load_run(run, checkpoint, torch.device("cpu"))
+    trained = load_run(run, checkpoint)
     card = card_of(run, checkpoint, trained, about)
     network = build(**card["network"])
     whole = trained.network.state_dict()
@@ -46,7 +44,7 @@ def prepare_export(run: Path, out: Path, checkpoint: CheckpointName, about: Abou
     return card, network.eval()
 
 
-def export_model(run: Path, out: Path, checkpoint: CheckpointName, about: About) -> Card:
+def export_model(run: Path, out: Path, about: About, checkpoint: CheckpointName = "last") -> Card:
     """Write a run's checkpoint as a folder that `predict` and `evaluate` need nothing beside.
 
     The second decoder, which answers for one modality in training, is left out: no prediction needs it.
@@ -54,8 +52,8 @@ def export_model(run: Path, out: Path, checkpoint: CheckpointName, about: About)
     Args:
         run: folder of the run.
         out: the folder to write; must not exist.
-        checkpoint: "last" or "best".
         about: what only the user can say.
+        checkpoint: "last" or "best".
 
     Returns:
         The card.

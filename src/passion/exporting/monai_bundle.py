@@ -36,14 +36,14 @@ answers with logits. Without `present` a modality counts as absent whose image i
 case only: windows should be told."""
 
 
-def export_bundle(run: Path, out: Path, checkpoint: CheckpointName, about: About) -> Card:
+def export_bundle(run: Path, out: Path, about: About, checkpoint: CheckpointName = "last") -> Card:
     """Write a run's checkpoint as a MONAI bundle.
 
     Args:
         run: folder of the run.
         out: the folder to write; must not exist.
-        checkpoint: "last" or "best".
         about: what only the user can say.
+        checkpoint: "last" or "best".
 
     Returns:
         The card.
