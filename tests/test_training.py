@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from command_line import refused, training_words
+from command_line import passion, refused, training_words
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from passion.data.loading import Batch
@@ -50,6 +51,29 @@ def test_numbers_that_make_no_sense_are_refused(
 ) -> None:
     line = refused(capsys, *training_words(study, tmp_path / "run", f"--{option}={value}"))
     assert line.endswith(f"--{option} {value}: must be at least {least}")
+
+
+@pytest.mark.parametrize("variables", [
+    {"RANK": "1"}, {"LOCAL_RANK": "3"}, {"SLURM_PROCID": "1", "SLURM_NTASKS": "2"},
+], ids="+".join)  # fmt: skip
+def test_a_training_in_one_process_is_the_first_whatever_surrounds_it(
+    variables: dict[str, str],
+    study: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning reads the variables when it is imported
+    short = ("--training.epochs", 1, "--training.validate_every", 0, "--data.samples_per_epoch", 1)
+    words = training_words(study, tmp_path / "run", "--data.spatial_dims", 2, *short)
+    passion(*words)
+    assert "trained" in capsys.readouterr().out
+    written = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"config.yaml", "study.json", "presence.csv", "history.csv", ".lock"} <= written
+    assert list((tmp_path / "run/tensorboard").iterdir())
+    assert "--resume to continue that run" in refused(capsys, *words)
 
 
 def test_means_are_over_samples_in_batches_of_any_size() -> None:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -157,7 +159,8 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> bool
     Raises:
         InputError: the configuration does not fit, `out` is not as expected, or another process trains there.
     """
-    if is_rank_zero():
+    first = is_rank_zero(configuration.training.devices)
+    if first:
         check_run_folder(out, resume)
     begun = is_begun(out)
     if begun:
@@ -167,8 +170,8 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> bool
     experiment = assemble(configuration)
     if configuration.training.start_from and not checkpoint_path(out, "last").exists():
         _warm_start(configuration.training.start_from, experiment, configuration)
-    with claim_run_folder(out, resume) if is_rank_zero() else nullcontext():
-        if is_rank_zero():
+    with claim_run_folder(out, resume) if first else nullcontext():
+        if first:
             describe_run(experiment.given, configuration, out)
         _fit(experiment, configuration, out)
     return True
@@ -177,7 +180,10 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> bool
 def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> None:
     data, settings = configuration.data, configuration.training
     _quieten_lightning()
-    if is_rank_zero():
+    if settings.devices == 1:
+        # Lightning has read it from variables of whatever surrounds us.
+        rank_zero_only.rank = 0  # type: ignore[attr-defined]
+    if is_rank_zero(settings.devices):
         remove(out / TENSORBOARD)
     trainer = Trainer(
         default_root_dir=out,
@@ -188,7 +194,7 @@ def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> Non
         max_epochs=settings.epochs,
         logger=TensorBoardLogger(out, name=TENSORBOARD, version=""),
         callbacks=_callbacks(out),
-        plugins=_plugins(),
+        plugins=_plugins(settings.devices),
         check_val_every_n_epoch=settings.validate_every or None,
         limit_val_batches=1.0 if settings.validate_every else 0,
         num_sanity_val_steps=0,
@@ -246,8 +252,13 @@ def _accelerator(settings: TrainingSettings) -> Literal["cpu", "cuda"]:
     return "cuda"
 
 
-def _plugins() -> list[Any]:
-    """Under SLURM Lightning would, asked to requeue, leave checkpoints of half epochs and go on from them."""
+def _plugins(devices: int) -> list[Any]:
+    """Under SLURM Lightning would, asked to requeue, leave checkpoints of half epochs and go on from them.
+
+    A process by itself has nothing to ask SLURM, which may have started others beside it.
+    """
+    if devices == 1:
+        return [AtomicCheckpoints(), LightningEnvironment()]
     requeue = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
     return [AtomicCheckpoints(), *requeue]
 
@@ -255,7 +266,7 @@ def _plugins() -> list[Any]:
 def _warm_start(run: Path, experiment: Experiment, configuration: Configuration) -> None:
     module = experiment.module
     begun = start_from(run, module.network, module.objective, experiment.given.study, configuration)
-    if is_rank_zero():
+    if is_rank_zero(configuration.training.devices):
         note(begun)
 
 

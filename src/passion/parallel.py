@@ -97,6 +97,11 @@ def one_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iter
         yield from ready
 
 
-def is_rank_zero() -> bool:
-    """Whether this is the first of the processes that train together: the one that writes and speaks."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+def is_rank_zero(processes: int) -> bool:
+    """Whether this is the first of the processes that train together: the one that writes and speaks.
+
+    Args:
+        processes: how many were asked for. One by itself is the first, whatever job or launcher it runs in.
+    """
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return processes == 1 or all(os.environ.get(name, "0") == "0" for name in ranks)

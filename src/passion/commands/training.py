@@ -22,7 +22,7 @@ def train(configuration: "Configuration", *, out: Path, resume: bool = False) ->
     from passion.parallel import is_rank_zero
 
     anything_left = train_run(configuration, out, resume)
-    if is_rank_zero():
+    if is_rank_zero(configuration.training.devices):
         already = "" if anything_left else " already, for all its epochs"
         say(f"{out}: trained{already}; next: passion evaluate {out}")
 
