@@ -114,6 +114,13 @@ def test_published_files_are_read(tmp_path) -> None:
         ("case,a\nx,1\n", "has columns"),
         ("case,a,b\nz,1,1\n", "case 'z' is not in the study"),
         ("case,a,b\nx,1,1\nx,1,1\n", "is listed twice"),
+        ("case,a,b\nx_slice_3,1,1\nx_slice_03,1,0\n", "case 'x_slice_3' is listed twice"),
+        ("case,a,b\nx_slice_x,1,1\n", "row 'x_slice_x' names no position"),
+        ("case,a,b\nx_slice_-1,1,1\n", "row 'x_slice_-1' names no position"),
+        ("case,a,b\nx_slice_,1,1\n", "row 'x_slice_' names no position"),
+        ("case,a,b\nx_slice_\u0663,1,1\n", "no position"),
+        (f"case,a,b\nx_slice_{'9' * 5000},1,1\n", "no position"),
+        ("case,a,b\nx_slice_3,1,0\nx,1,1\n", "row 'x_slice_3' stands beside 'x'"),
     ],
 )
 def test_unfit_files_are_refused(content: str, said: str, tmp_path) -> None:

@@ -91,6 +91,21 @@ def test_rows_of_slices_need_slices(study: Path, tmp_path: Path, capsys: pytest.
     assert "--data.spatial_dims 2" in refused(capsys, *words)
 
 
+def test_slices_that_a_case_does_not_have_are_refused(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = pd.read_csv(study / "presence.csv")
+    rows = cases.assign(case=cases["case"] + "_slice_39")
+    words = list(training_words(study, tmp_path / "run", "--data.spatial_dims", 2))
+    words[words.index("--data.presence") + 1] = tmp_path / "presence.csv"
+    first = str(cases.loc[0, "case"])
+    rows.loc[0, "case"] = f"{first}_slice_40"
+    rows.to_csv(tmp_path / "presence.csv", index=False)
+    line = refused(capsys, *words)
+    assert f"presence.csv: row '{first}_slice_40': case {first!r} has slices 0 to 39; correct or remove it" in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_centre_crop_is_in_the_centre() -> None:
     box = Box((10, 20, 3), (20, 60, 9))
     random = np.random.default_rng(0)

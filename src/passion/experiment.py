@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,8 +52,8 @@ def training_presence(data: DataSettings, prepared: PreparedStudy, split: Split)
     """Which training case has which modality in this run: what the files hold and what `data.presence` allows.
 
     Raises:
-        InputError: a training case without a row or without a modality; a modality that no case has; or PDT with
-            modalities missing.
+        InputError: a training case without a row or without a modality; a slice that its case does not have; a
+            modality that no case has; or PDT with modalities missing.
     """
     if not split["train"]:
         raise InputError(f"{data.split}: there is no training case")
@@ -70,9 +71,18 @@ def training_presence(data: DataSettings, prepared: PreparedStudy, split: Split)
     if left_out:
         raise InputError(f"{data.presence}: has no row for training case {left_out[0]!r}; draw it for this split")
     rows = [row for name in own.cases for row, case in case_of.items() if case == name]
+    _check_slices({row: cases[case_of[row]].grid.shape[-1] for row in rows}, data.presence)
     held = own.restricted_to([case_of[row] for row in rows])
     allowed = drawn.restricted_to(rows)
     return Presence(allowed.cases, own.modalities, held.matrix & allowed.matrix).check(data.presence)
+
+
+def _check_slices(depths: Mapping[str, int], source: Path) -> None:
+    """Refuse rows of slices beyond the extent of their case, given by row, along the last axis."""
+    for row, depth in depths.items():
+        case, mark, position = row.partition(SLICE_MARK)
+        if mark and int(position) >= depth:
+            raise InputError(f"{source}: row {row!r}: case {case!r} has slices 0 to {depth - 1}; correct or remove it")
 
 
 def _check_complete(data: DataSettings, own: Presence) -> None:

@@ -1,6 +1,7 @@
 """Which case has which modality: the presence matrix C with names, exact draws of it, and its files."""
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -22,7 +23,7 @@ LARGEST_LOG = 30.0
 """Of the weight of a modality; patterns beyond that are as good as certain."""
 
 SLICE_MARK = "_slice_"
-"""In the name of a row of one slice: CASE_slice_POSITION."""
+"""In the name of a row of one slice: CASE_slice_POSITION, counted from 0 along the last axis."""
 
 
 @dataclass(frozen=True)
@@ -118,17 +119,13 @@ def read_presence(path: Path, cases: Sequence[str], modalities: Sequence[str]) -
         modalities: names, in the order of the result's columns.
 
     Raises:
-        InputError: unreadable, a column or a case that does not fit, or an entry other than 0 and 1.
+        InputError: unreadable, a column, a case or a slice that does not fit, or an entry other than 0 and 1.
     """
     table = read_table(path, [])
     if {"data_name", "mask"} <= set(table.columns):
         table = _from_published(table, modalities, path)
     table = _check_columns(table, modalities, path)
-    parts = [name.partition(SLICE_MARK) for name in table["case"]]
-    written = list(dict.fromkeys(case for case, _, _ in parts))
-    known = dict(zip(written, match_names(written, cases, path), strict=True))
-    names = [known[case] + mark + position for case, mark, position in parts]
-    check_unique(names, path)
+    names = _match_rows(list(table["case"]), cases, path)
     entries = table[list(modalities)]
     wrong = ~entries.isin(["0", "1"]).to_numpy()
     if wrong.any():
@@ -138,6 +135,26 @@ def read_presence(path: Path, cases: Sequence[str], modalities: Sequence[str]) -
             "write 0 or 1"
         )
     return Presence(tuple(names), tuple(modalities), (entries == "1").to_numpy()).check(path)
+
+
+def _match_rows(rows: Sequence[str], cases: Sequence[str], path: Path) -> list[str]:
+    """Names of the rows, with the study's names of the cases; each case is there once, or each of some slices is."""
+    parts = [row.partition(SLICE_MARK) for row in rows]
+    for row, (_, mark, position) in zip(rows, parts, strict=True):
+        if mark and not re.fullmatch("[0-9]{1,9}", position):
+            raise InputError(f"{path}: row {row!r:.80} names no position; write CASE{SLICE_MARK}0 for the first slice")
+    written = list(dict.fromkeys(case for case, _, _ in parts))
+    known = dict(zip(written, match_names(written, cases, path), strict=True))
+    names = [known[case] + mark + (str(int(position)) if mark else "") for case, mark, position in parts]
+    check_unique(names, path)
+    whole = {name for name in names if SLICE_MARK not in name}
+    mixed = [name for name in names if SLICE_MARK in name and name.partition(SLICE_MARK)[0] in whole]
+    if mixed:
+        case = mixed[0].partition(SLICE_MARK)[0]
+        raise InputError(
+            f"{path}: row {mixed[0]!r} stands beside {case!r}; keep the row of the case or those of slices"
+        )
+    return names
 
 
 def _check_columns(table: pd.DataFrame, modalities: Sequence[str], path: Path) -> pd.DataFrame:
