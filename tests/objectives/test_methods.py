@@ -83,6 +83,19 @@ def test_moddrop_feeds_every_subset_of_what_is_there_as_often() -> None:
     assert (counts.double() / 6000 - 1 / 3).abs().max() < 0.03
 
 
+def test_moddrop_draws_from_what_is_there_whatever_is_fed() -> None:
+    """In perfect data training a random subset is fed; to draw from it again would drop more."""
+    everything = torch.ones(7000, MODALITIES, dtype=torch.bool)
+    batch = batch_of(everything[:1])
+    alone = torch.zeros_like(everything)
+    alone[:, 0] = True
+    torch.manual_seed(0)
+    fed = ModDrop(torch.ones(MODALITIES)).feed(Batch(batch.images, everything, alone, batch.target))
+    kinds, counts = torch.unique(fed, dim=0, return_counts=True)
+    assert len(kinds) == 2**MODALITIES - 1
+    assert (counts.double() / 7000 - 1 / 7).abs().max() < 0.02
+
+
 def test_moddrop_rate_is_the_chance_to_be_dropped_given_that_one_is_left() -> None:
     batch = batch_of(torch.ones(20000, MODALITIES, dtype=torch.bool))
     torch.manual_seed(0)

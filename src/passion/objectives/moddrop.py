@@ -10,9 +10,10 @@ from passion.objectives.baseline import Baseline
 
 
 class ModDrop(Baseline):
-    """The baseline, whose fused prediction sees a random non-empty subset of what it would be fed.
+    """The baseline, whose fused prediction sees a random non-empty subset of the modalities that are present.
 
-    L_reg still covers every modality that is present.
+    In perfect data training it takes the place of the subset that would be fed. L_reg still covers every modality that
+    is present.
 
     Args:
         inverse_presence: N / N_m of each modality, (M,).
@@ -32,7 +33,7 @@ class ModDrop(Baseline):
     def feed(self, batch: Batch) -> Tensor:
         """See `Baseline.feed`; the draw follows PyTorch's global seed."""
         subsets = all_subsets(self.modalities)
-        inside = ~(subsets & ~batch.fed[:, None]).any(2)
+        inside = ~(subsets & ~batch.present[:, None]).any(2)
         kept = subsets.sum(1)
-        weight = (1 - self.drop_rate) ** kept * self.drop_rate ** (batch.fed.sum(1, keepdim=True) - kept)
+        weight = (1 - self.drop_rate) ** kept * self.drop_rate ** (batch.present.sum(1, keepdim=True) - kept)
         return subsets[torch.multinomial(inside * weight, 1).squeeze(1)]
