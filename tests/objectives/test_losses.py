@@ -246,3 +246,13 @@ def test_beta_of_the_reference() -> None:
     weight.update()
     raw = np.array([1 - 0.015 * 0.5, 1 + 0.015 * 0.5])
     assert weight.beta.tolist() == pytest.approx((raw * math.sqrt(2) / np.linalg.norm(raw)).tolist(), 1e-6)
+
+
+def test_a_modality_that_an_epoch_has_not_seen_is_not_preferred_by_the_reference() -> None:
+    weight = GradientWeight(torch.ones(3), 0.01, "reference")
+    gap, present = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[True, True, False]])
+    weight.record(gap, relative_preference(gap, present), present)
+    weight.update()
+    assert weight.beta.tolist() == pytest.approx([1.0, 1.0, 1.0])
+    weight.update()
+    assert weight.beta.tolist() == pytest.approx([1.0, 1.0, 1.0])

@@ -57,8 +57,8 @@ class GradientWeight(nn.Module):
 
     Form "paper": beta starts at N / N_m; beta <- beta - rate * RP_epoch, RP_epoch the mean of RP over the samples
     that have the modality; beta >= 0.1. Form "reference": beta starts at 1; RP_epoch is worked out from the epoch's
-    mean gaps; the rate grows by 1.5 at epochs 0, 100 and 200; beta is clamped to [0.1, 4] and rescaled to a norm of
-    sqrt(M).
+    mean gaps as RP is from a sample's, so it is 0 for a modality that the epoch has not seen; the rate grows by 1.5 at
+    epochs 0, 100 and 200; beta is clamped to [0.1, 4] and rescaled to a norm of sqrt(M).
 
     Args:
         inverse_presence: N / N_m of each modality, (M,).
@@ -106,15 +106,14 @@ class GradientWeight(nn.Module):
             self.beta -= self.rate * preference.float()
             self.beta.clamp_(min=LOWEST_BETA)
         else:
-            self._update_as_reference(sum_over_processes(self.gap_sum) / count.clamp(min=1))
+            gap = sum_over_processes(self.gap_sum) / count.clamp(min=1)
+            self._update_as_reference(relative_preference(gap[None], count[None] > 0)[0])
         self.epoch += 1
         for sums in (self.preference_sum, self.gap_sum, self.count):
             sums.zero_()
 
-    def _update_as_reference(self, gap: Tensor) -> None:
+    def _update_as_reference(self, preference: Tensor) -> None:
         if int(self.epoch) in REFERENCE_RATE_STEPS:
             self.rate *= REFERENCE_RATE_FACTOR
-        average = gap.mean()
-        preference = 1 - gap / average if average > 0 else torch.zeros_like(gap)
         beta = (self.beta - self.rate * preference.float()).clamp(LOWEST_BETA, HIGHEST_REFERENCE_BETA)
         self.beta.copy_(beta * (len(beta) ** 0.5 / beta.norm()))
