@@ -28,16 +28,24 @@ def train(study: Path, out: Path, data: Path, *more: object) -> tuple[pd.DataFra
     return history[history["quantity"] != "seconds"].reset_index(drop=True), checkpoint
 
 
-def test_what_is_not_on_a_gpu_is_brought_to_one_for_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
-    summed = []
+@pytest.mark.parametrize("place", ["cpu", "cuda"])
+def test_what_is_summed_for_nccl_is_a_copy_on_a_gpu(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether what is stored is on a GPU or not: there `cuda()`, and `to` without `copy`, are the tensor itself."""
+
+    def to(tensor: torch.Tensor, device: object, copy: bool = False) -> torch.Tensor:
+        went.append(str(device))
+        return tensor + 0 if copy or went[0] != place else tensor
+
+    went: list[str] = []
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_backend", lambda: "nccl")
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: summed.append(values.mul_(2)))
-    monkeypatch.setattr(torch.Tensor, "cuda", lambda values: values + 0)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: values.mul_(2))
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    monkeypatch.setattr(torch.Tensor, "cuda", lambda tensor: to(tensor, "cuda"))
     seconds = torch.tensor([3.0])
     total = sum_over_processes(seconds)
     assert (seconds.item(), total.item()) == (3, 6)
-    assert summed[0] is not seconds
+    assert went[0] == "cuda"
 
 
 @pytest.fixture(params=[("absent on one process", 1), ("absent on both", 3)], ids=["one process", "both"])

@@ -17,7 +17,9 @@ def sum_over_processes(values: Tensor) -> Tensor:
     """The sum of `values` over all training processes, on the same device; `values` itself where there is one."""
     if distributed.is_available() and distributed.is_initialized():
         # NCCL, which joins processes with a GPU each, takes nothing that is not on one.
-        total = values.cuda() if distributed.get_backend() == distributed.Backend.NCCL else values.clone()
+        # A copy in any case, since the sum takes the place of what it is given.
+        nccl = distributed.get_backend() == distributed.Backend.NCCL
+        total = values.to("cuda" if nccl else values.device, copy=True)
         distributed.all_reduce(total)
         return total.to(values.device)
     return values
