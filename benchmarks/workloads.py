@@ -372,7 +372,8 @@ class Loading(Step):
         presence = Presence(study.cases, study.study.modalities, matrix)
         settings = PatchSettings((PATCH,) * 3, "random", "idt", AugmentationSettings(), seed=0)
         patches = TrainingPatches(study, presence, settings)
-        self.batches: Iterator[Batch] = iter(training_loader(patches, 1, samples=100_000, workers=self.WORKERS))
+        loader = training_loader(patches, 1, 100_000, self.WORKERS, gpu=machine.device.type == "cuda")
+        self.batches: Iterator[Batch] = iter(loader)
 
     def measure(self) -> float:
         """See `Workload`; what was loaded between two measurements is thrown away first."""

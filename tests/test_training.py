@@ -9,9 +9,11 @@ import pytest
 import torch
 from command_line import passion, refused, training_words
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from torch.utils.data import DataLoader
 from torch.utils.data._utils.pin_memory import pin_memory
 
-from passion.data.loading import Batch
+from passion import experiment
+from passion.data.loading import Batch, collate, collate_and_augment, training_loader
 from passion.objectives import Losses, Term
 from passion.training.averages import Averages
 
@@ -89,6 +91,26 @@ def test_what_is_not_a_number_is_not_left_out() -> None:
     averages = Averages(["t1", "t2"])
     averages.add("gap", torch.tensor([torch.nan, 0.0]), ["t1", "t2"], torch.tensor([2, 0]))
     assert averages.table(0)["part"].tolist() == ["t1"]
+
+
+def test_batches_are_made_for_what_trains_not_for_what_is_there(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training on the CPU beside a GPU neither pins its batches nor leaves augmentation to the step."""
+
+    def loader(*arguments: object, **options: object) -> DataLoader[Batch]:
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.cuda, "is_available", lambda: True)
+            made.append(training_loader(*arguments, **options))
+        return made[-1]
+
+    made: list[DataLoader[Batch]] = []
+    monkeypatch.setattr(experiment, "training_loader", loader)
+    short = ("--training.epochs", 1, "--training.validate_every", 0, "--data.samples_per_epoch", 1)
+    passion(*training_words(study, tmp_path / "run", "--data.spatial_dims", 2, *short))
+    assert (made[0].collate_fn, made[0].pin_memory) == (collate_and_augment, False)
+    there = training_loader(made[0].dataset, 1, None, 0, gpu=True)
+    assert (there.collate_fn, there.pin_memory) == (collate, True)
 
 
 def test_what_is_copied_to_a_gpu_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:

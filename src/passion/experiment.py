@@ -189,6 +189,7 @@ def train(configuration: Configuration, out: Path, resume: bool = False) -> bool
 
 def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> None:
     data, settings = configuration.data, configuration.training
+    accelerator = _accelerator(settings)
     _quieten_lightning()
     if settings.devices == 1:
         # Lightning has read it from variables of whatever surrounds us.
@@ -197,7 +198,7 @@ def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> Non
         remove(out / TENSORBOARD)
     trainer = Trainer(
         default_root_dir=out,
-        accelerator=_accelerator(settings),
+        accelerator=accelerator,
         devices=settings.devices,
         strategy=_strategy(settings.devices),
         precision=settings.precision,
@@ -221,6 +222,7 @@ def _fit(experiment: Experiment, configuration: Configuration, out: Path) -> Non
         trainer.global_rank,
         trainer.world_size,
         epochs_done(out),
+        gpu=accelerator == "cuda",
     )
     validation = None
     if experiment.held_out:

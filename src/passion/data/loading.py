@@ -97,7 +97,8 @@ class EpochSampler(Sampler[tuple[int, int, int]]):
         samples: an epoch's number of samples over all processes; None: each case once.
         seed: of the order.
         rank: of this process.
-        processes: each takes every `processes`-th sample; the last ones are repeated to fill up.
+        processes: each takes every `processes`-th sample, as many as the others: an epoch that cannot be shared out
+            evenly is filled up from a further permutation.
     """
 
     def __init__(self, cases: int, samples: int | None, seed: int, rank: int = 0, processes: int = 1) -> None:
@@ -252,11 +253,13 @@ def training_loader(
     rank: int = 0,
     processes: int = 1,
     epoch: int = 0,
+    gpu: bool = False,
 ) -> DataLoader[Batch]:
     """Batches of training patches; see `EpochSampler` for `samples`, `rank` and `processes`.
 
-    Without a GPU the workers augment, beside the step; with one, they leave it to be done there. They are asked for
-    the first batches before the loop tells the sampler which epoch it is, so `epoch` is the one to begin with.
+    Where no `gpu` trains, the workers augment, beside the step; where one does, they leave it to be done there. They
+    are asked for the first batches before the loop tells the sampler which epoch it is, so `epoch` is the one to begin
+    with.
     """
     sampler = EpochSampler(len(patches), samples, patches.settings.seed, rank, processes)
     sampler.set_epoch(epoch)
@@ -264,8 +267,8 @@ def training_loader(
         patches,
         batch_size=batch_size,
         sampler=sampler,
-        collate_fn=collate if torch.cuda.is_available() else collate_and_augment,
+        collate_fn=collate if gpu else collate_and_augment,
         num_workers=workers,
         persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=gpu,
     )
