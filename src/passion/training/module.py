@@ -19,8 +19,9 @@ from passion.training.settings import TrainingSettings
 class TrainingModule(LightningModule):
     """A network, an objective, and AdamW with poly decay.
 
-    Encoders of modalities that no sample of a step has get no gradient, and AdamW passes them over: neither weight
-    decay nor old moments act on them.
+    Modules of a modality's own, such as its encoder, get no gradient where no sample of a step has the modality, and
+    AdamW passes them over: neither weight decay nor old moments act on them. The part of a shared parameter that is
+    for an absent modality has a gradient of 0, and weight decay and old moments go on moving it.
 
     Args:
         network: to train.
