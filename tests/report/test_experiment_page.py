@@ -120,6 +120,19 @@ def test_evaluations_that_kept_no_volumes_make_a_page_without_a_viewer(tmp_path:
     assert not (tmp_path / "page/viewer").exists()
 
 
+def test_cases_that_were_taken_away_do_not_stay_beside_the_page(tmp_path: Path) -> None:
+    out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=2, unfinished=["pixel", "semantic"])
+    page = write_experiment_report(out, tmp_path / "page", FEW)
+    assert (page.parent / "viewer/case0.js").exists()
+    # As processes leave behind that were killed while they wrote.
+    for left in (".replaced-viewer", ".partial-abcviewer"):
+        shutil.copytree(page.parent / "viewer", page.parent / left)
+    for path in out.glob("runs/*/evaluation/test-last/*.npz"):
+        path.unlink()
+    write_experiment_report(out, page.parent, FEW)
+    assert list(page.parent.rglob("*")) == [page]
+
+
 def test_the_command_writes_the_same_again_and_touches_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from passion.files import replacing_folder, write_text
+from passion.files import replacing_folder, withdraw_folder, write_text
 from passion.parallel import track
 from passion.report.experiment_figures import main_setting
 from passion.report.figures import cycled
@@ -52,7 +52,7 @@ def write_viewer(experiment: Experiment, folder: Path, most_bytes: int = MOST_BY
         most_bytes: cases that would exceed it are left out.
 
     Returns:
-        How many cases there are; with none nothing is written.
+        How many cases there are; with none `folder` is removed, since it would show cases of an earlier time.
     """
     contents: dict[str, str] = {}
     cases: list[dict[str, Any]] = []
@@ -65,13 +65,15 @@ def write_viewer(experiment: Experiment, folder: Path, most_bytes: int = MOST_BY
                 cases.append(described)
                 contents |= scripts
                 break
-    if cases:
-        with replacing_folder(folder) as beside:
-            for name in OWN_FILES:
-                text = files("passion.report").joinpath("viewer", name).read_text(encoding="utf-8")
-                write_text(beside / name, text)
-            for file, text in {**contents, "cases": _script("cases", cases)}.items():
-                write_text(beside / f"{file}.js", text)
+    if not cases:
+        withdraw_folder(folder)
+        return 0
+    with replacing_folder(folder) as beside:
+        for name in OWN_FILES:
+            text = files("passion.report").joinpath("viewer", name).read_text(encoding="utf-8")
+            write_text(beside / name, text)
+        for file, text in {**contents, "cases": _script("cases", cases)}.items():
+            write_text(beside / f"{file}.js", text)
     return len(cases)
 
 
