@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 from grid_files import write_grid
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from passion.report import experiment_figures as figures
 from passion.report.bootstrap import Bootstrap
-from passion.report.figures import image_uri
+from passion.report.figures import image_uri, legend, panels
 from passion.report.folder import TableOfOne, read_experiment
 from passion.report.theme import DARK, INK, PAPER, RUN_COLOURS, themed
 
@@ -44,6 +47,40 @@ def test_bars_are_as_high_as_the_means(third: TableOfOne) -> None:
     # Bars of one setting stand around its tick, however many there are.
     places = {bar.get_x() + bar.get_width() / 2: bar for bar in axes.patches}
     assert min(places, key=lambda place: abs(place - 0)) == pytest.approx(0)
+
+
+def hidden_labels(figure: Figure) -> list[str]:
+    """Those of legends that are not whole on the figure."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    found = []
+    for text in (text for one in figure.legends for text in one.get_texts()):
+        bounds = text.get_window_extent(renderer)
+        if bounds.x0 < 0 or bounds.x1 > figure.bbox.x1 or bounds.y0 < 0 or bounds.y1 > figure.bbox.y1:
+            found.append(text.get_text())
+    return found
+
+
+def test_legends_are_whole(second: TableOfOne, third: TableOfOne) -> None:
+    for table in (second, third):
+        drawn = [
+            figures.average_by_setting(table, FEW),
+            figures.subset_matrix(table, *figures.main_setting(table), FEW),
+            figures.gain_by_rate(table, FEW),
+            figures.preference_and_dice(table, FEW),
+        ]
+        assert [hidden_labels(figure) for figure in drawn if figure is not None] == [[], [], [], []]
+
+
+def test_a_legend_takes_what_room_it_needs() -> None:
+    for names in (["a", "b"], ["a method whose name is rather long"] * 9, ["a run " * 30] * 2):
+        figure, [[axes]] = panels(1, 1, (5.0, 3.0))
+        legend(figure, [Line2D([], [], label=name) for name in names])
+        assert hidden_labels(figure) == []
+        assert axes.get_position().height * figure.get_figheight() > 2
+    figure, _ = panels(1, 1, (5.0, 3.0))
+    legend(figure, [Line2D([], [], label=name) for name in "ab"])
+    assert figure.get_size_inches().tolist() == [5.0, 3.0]
 
 
 def test_gains_stand_at_the_missing_rates(second: TableOfOne) -> None:

@@ -59,7 +59,7 @@ def average_by_setting(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> Figur
     groups = list(found["group"].unique())
     members = found.groupby("group")["method"].agg(list)
     width = 0.8 / len(table.methods)
-    figure, [[axes]] = panels(1, 1, (min(11.0, 2.2 + 0.36 * len(groups) * (1 + len(table.methods))), 3.6))
+    figure, [[axes]] = panels(1, 1, (min(11.0, max(6.0, 2.2 + 0.36 * len(groups) * (1 + len(table.methods)))), 3.6))
     for method in table.methods:
         rows = found[found["method"] == method]
         at = [

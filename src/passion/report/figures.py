@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -25,6 +26,9 @@ RUN_MARKERS = ("o", "D", "s", "^", "v", "P", "X")
 MODALITY_DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1.2, 1.2)))
 TEXT_SIZE = 10
 MOST_COLUMNS = 3
+MOST_LABELS = 6
+"""Of a legend, in a line."""
+LINE_INCHES = 1.6 * TEXT_SIZE / 72
 IMAGE_DPI = 130
 """Of what is drawn as pixels."""
 
@@ -83,17 +87,26 @@ def curve_panels(count: int, **share: Any) -> tuple[Figure, list[Axes]]:
     return figure, flat[:count]
 
 
-def legend(figure: Figure, handles: Sequence[Any]) -> None:
-    """Above the axes, in one line where they are few."""
-    figure.legend(
-        handles=list(handles),
-        loc="outside upper left",
-        ncols=min(len(handles), 6),
-        frameon=False,
-        handlelength=2.6,
-        fontsize=TEXT_SIZE,
-        labelcolor=INK,
-    )
+def legend(figure: Figure, handles: Sequence[Any], place: str = "outside upper left") -> None:
+    """Beside the axes, in as few lines as the labels leave; the figure grows where it is too small for them."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for columns in range(min(len(handles), MOST_LABELS), 0, -1):
+        shown = figure.legend(
+            handles=list(handles),
+            loc=place,
+            ncols=columns,
+            frameon=False,
+            handlelength=2.6,
+            fontsize=TEXT_SIZE,
+            labelcolor=INK,
+        )
+        width = shown.get_window_extent(renderer).width / figure.dpi + TEXT_SIZE / 72
+        if width <= figure.get_figwidth():
+            break
+        if columns > 1:
+            shown.remove()
+    further_lines = -(-len(handles) // columns) - 1
+    figure.set_size_inches(max(figure.get_figwidth(), width), figure.get_figheight() + further_lines * LINE_INCHES)
 
 
 def _run_handles(runs: Sequence[Run], marked: bool) -> list[Line2D]:
