@@ -1,5 +1,6 @@
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,20 @@ def test_the_winner_is_not_always_passion(tmp_path: Path) -> None:
     [table] = read_experiment(out).tables
     [verdict] = verdicts(table, FEW)
     assert verdict.head.startswith("Nothing to compare yet: it takes a setting that Baseline and")
+
+
+def test_a_card_says_what_its_network_has_and_what_p_is_corrected_for(grid: Path) -> None:
+    table = read_experiment(grid).tables[1]
+    both_seeds = [place for place in table.places if place.network == "mmformer"]
+    first_seed = [place for place in table.places if place.network == "rfnet" and place.seed == 0]
+    one, other = verdicts(replace(table, places=[*both_seeds, *first_seed]), FEW)
+    assert (one.title, other.title) == ("Table 3, BraTS2020, mmformer", "Table 3, BraTS2020, rfnet")
+    for verdict, seeds in ((one, "2 seeds"), (other, "1 seed")):
+        assert "corrected for 2 comparisons" in verdict.rest
+        assert f"mmformer, missing rates IDT, 8 cases, {seeds}" in verdict.scope.replace("rfnet", "mmformer")
+        assert verdict.ranking is not None
+        assert verdict.ranking.note.startswith(f"8 cases, {seeds}. ")
+        assert "Holm-corrected for 2 comparisons." in verdict.ranking.note
 
 
 def test_it_asks_the_network_for_nothing(text: str, page: Path) -> None:

@@ -222,14 +222,20 @@ def compare_runs(
     return found.sort_values(rows, key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
 
 
-def evidence(found: pd.DataFrame, bootstrap: Bootstrap = USUAL) -> str:
-    """What intervals and p-values of `compare_runs` rest on, in a few sentences."""
+def evidence(found: pd.DataFrame, bootstrap: Bootstrap = USUAL, comparisons: int | None = None) -> str:
+    """What intervals and p-values of `compare_runs` rest on, in a few sentences.
+
+    Args:
+        found: rows of it.
+        bootstrap: of the intervals.
+        comparisons: how many p is corrected for, where `found` is a part of them.
+    """
     counts = ", ".join(counted(found[f"n_{what}s"], what) for what in ("case", "seed"))
     single = "; with one seed it does not say what another training would give" if found["n_seeds"].min() < 2 else ""
     return (
         f"{counts}. In brackets: {100 * bootstrap.level:g} % interval for other cases and seeds{single}. p: Wilcoxon's "
-        f"signed-rank test of the cases' means, which speaks of other cases alone, Holm-corrected for {len(found)} "
-        f"comparison{'s' if len(found) > 1 else ''}."
+        "signed-rank test of the cases' means, which speaks of other cases alone, Holm-corrected for "
+        f"{counted([comparisons or len(found)], 'comparison')}."
     )
 
 

@@ -92,7 +92,8 @@ def overall_means(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap 
     if scores.empty:
         return pd.DataFrame(columns=[*KEYS, "mean", "low", "high", "paper"])
     found = cell_means(scores, ["network", "method", "region"], metric, bootstrap=bootstrap)
-    return _with_paper(found.assign(setting=EVERY, subset=AVERAGE), paper_over_settings(table, metric))
+    printed = paper_over_settings(table, paper_numbers(table, metric))
+    return _with_paper(found.assign(setting=EVERY, subset=AVERAGE), printed)
 
 
 def table_differences(
@@ -124,14 +125,15 @@ def table_differences(
 
 
 def overall_differences(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:
-    """As `table_differences`, over what `overall_means` is over."""
+    """As `table_differences`, over what `overall_means` is over; the correction is for all networks."""
     scores = _over_settings(table)
     if scores.empty:
         return _no_differences()
     found = paired_differences(
         scores, "method", table.methods[0], ["network", "region"], metric, bootstrap=bootstrap
     ).assign(setting=EVERY, subset=AVERAGE)
-    return _with_paper(found, _to_first(paper_over_settings(table, metric), table))
+    printed = paper_over_settings(table, paper_numbers(table, metric))
+    return _with_paper(found, _to_first(printed, table))
 
 
 def _no_differences() -> pd.DataFrame:
@@ -153,18 +155,19 @@ def paper_numbers(table: TableOfOne, metric: str) -> "pd.Series[float]":
     return pd.Series(printed["value"].to_numpy(), index=pd.MultiIndex.from_frame(printed[KEYS]))
 
 
-def paper_over_settings(table: TableOfOne, metric: str) -> "pd.Series[float]":
-    """The paper's means over the settings that ours are averaged over."""
-    numbers = paper_numbers(table, metric).rename("value").reset_index()
-    own = numbers["setting"].isin(settings_compared(table)) & (numbers["subset"] == AVERAGE)
-    means = pd.DataFrame(numbers[own].groupby(KEYS[1:], sort=False, as_index=False)["value"].mean())
+def paper_over_settings(table: TableOfOne, printed: "pd.Series[float]") -> "pd.Series[float]":
+    """Means of the `printed` numbers of each network over the settings that ours are averaged over."""
+    numbers = printed.rename("value").reset_index().merge(_complete(table)[["setting", "network"]].drop_duplicates())
+    numbers = numbers[numbers["subset"] == AVERAGE]
+    means = pd.DataFrame(numbers.groupby(KEYS[1:], sort=False, as_index=False)["value"].mean())
     places = pd.MultiIndex.from_frame(means.assign(setting=EVERY)[KEYS])
     return pd.Series(means["value"].to_numpy(dtype=float), index=places)
 
 
-def settings_compared(table: TableOfOne) -> list[str]:
-    """Settings that overall numbers are over."""
-    return list(_complete(table)["setting"].unique())
+def settings_compared(table: TableOfOne, network: str) -> list[str]:
+    """Settings that overall numbers of a network are over."""
+    complete = _complete(table)
+    return list(complete.loc[complete["network"] == network, "setting"].unique())
 
 
 def _by_subset(scores: pd.DataFrame, compute: Computation, each_subset: bool) -> pd.DataFrame:
