@@ -31,6 +31,7 @@ def test_the_page_has_its_sections_and_names_what_is_missing(text: str) -> None:
     assert "24 of 26 cells are finished" in text
     assert "m2ftrans_passion_0.2-0.4-0.6-0.8_seed1" in text
     assert "RuntimeError: out of memory" in text
+    assert "Case case000, (0.2,0.4,0.6,0.8), mmformer, seed 0." in text
 
 
 def test_who_wins_is_said_first_and_bold_is_never_without_an_interval(text: str) -> None:

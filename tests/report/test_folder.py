@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,23 @@ def test_a_table_of_which_nothing_is_finished_has_no_study(small: Path) -> None:
     assert first.study is None
     assert first.scores.empty
     assert second.study is not None
+
+
+def test_runs_that_are_laid_beside_each_other_are_of_one_seed(grid: Path) -> None:
+    table = read_experiment(grid).tables[0]
+    setting, network = table.rows[0][:2]
+    left = {
+        cell: run
+        for cell, run in table.runs.items()
+        if not ("baseline" in cell and run.config["training"]["seed"] == 0)
+    }
+    for runs, seed in ((table.runs, 0), (left, 1)):
+        found, by_method = replace(table, runs=runs).of_one_seed(setting, network)
+        assert found == seed
+        assert list(by_method) == table.methods
+        assert {run.config["training"]["seed"] for run in by_method.values()} == {seed}
+    # A method that lacks the seed of the most is left out.
+    few = {cell: run for cell, run in left.items() if run.config["training"]["seed"] == 0 or "passion" not in cell}
+    seed, by_method = replace(table, runs=few).of_one_seed(setting, network)
+    assert seed == 0
+    assert "Baseline" not in by_method

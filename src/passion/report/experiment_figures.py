@@ -40,7 +40,7 @@ def main_setting(table: TableOfOne) -> tuple[str, str]:
 
 
 def mean_runs(table: TableOfOne, setting: str, network: str) -> list[Run]:
-    """A run for each finished method, called like it: the first seed's, with the seeds' mean history."""
+    """A run for each finished method, called like it, with the mean history of its seeds."""
     found = []
     for method in table.methods:
         seeds = table.runs_of(setting, network, method)

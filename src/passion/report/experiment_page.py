@@ -1,7 +1,7 @@
 """The page of a grid of runs: who wins, the paper's tables with the paper's numbers beside, figures, cases in 3D."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from passion.report.experiment_views import (
 )
 from passion.report.folder import Experiment, TableOfOne, read_experiment
 from passion.report.page import RP_CAPTION, FigureView, figure_view
-from passion.report.results import Run
 from passion.report.tables import AVERAGE_COLUMN, METRICS
 from passion.report.templates import check_extras, read, render
 from passion.report.verdicts import verdicts
@@ -151,39 +150,36 @@ def _tables(table: TableOfOne, bootstrap: Bootstrap) -> tuple[list[TableView], l
 
 
 def _balance(table: TableOfOne, _: Bootstrap) -> list[FigureView]:
+    from passion.report.experiment_figures import main_setting, mean_runs
     from passion.report.figures import modality_curves
 
-    where, runs = _main_runs(table)
+    setting, network = main_setting(table)
+    runs = mean_runs(table, setting, network)
     chosen = [run for run in runs if run.name in (table.methods[0], WITHOUT_PREFERENCE, table.methods[-1])]
     figure = modality_curves(chosen, "preference", "Relative preference RP", 0.0)
     if figure is None:
         return []
-    caption = f"{RP_CAPTION} {where}, mean over seeds."
+    caption = f"{RP_CAPTION} {setting}, {network}, mean over seeds."
     alt = f"{title_of(table)}: {caption} {', '.join(run.name for run in chosen)}."
     return [figure_view(figure, alt, caption)]
 
 
 def _masks(table: TableOfOne, _: Bootstrap) -> list[FigureView]:
+    from passion.report.experiment_figures import main_setting
     from passion.report.masks import mask_figure, shared_cases
 
-    where, runs = _main_runs(table)
-    names = ", ".join(run.name for run in runs)
+    setting, network = main_setting(table)
+    seed, of_one_seed = table.of_one_seed(setting, network)
+    runs = [replace(run, name=method) for method, run in of_one_seed.items()]
+    names = ", ".join(of_one_seed)
     return [
         figure_view(
             mask_figure(runs, case),
             f"{title_of(table)}: a slice of case {case}: image, reference and the masks of {names}.",
-            f"Case {case}, {where}, first seed.",
+            f"Case {case}, {setting}, {network}, seed {seed}.",
         )
         for case in shared_cases(runs)[:MOST_CASES]
     ]
-
-
-def _main_runs(table: TableOfOne) -> tuple[str, list[Run]]:
-    """The setting and network that are shown, and the runs of their methods."""
-    from passion.report.experiment_figures import main_setting, mean_runs
-
-    setting, network = main_setting(table)
-    return f"{setting}, {network}", mean_runs(table, setting, network)
 
 
 PARTS: Mapping[str, Callable[[TableOfOne, Bootstrap], Any]] = {

@@ -98,6 +98,18 @@ class TableOfOne:
         """The finished seeds of a row."""
         return [self.runs[place.cell] for place in self.finished if place.row == (setting, network, method)]
 
+    def of_one_seed(self, setting: str, network: str) -> tuple[int, dict[str, Run]]:
+        """The seed that most methods have finished, the first of those, and its runs by method.
+
+        They can be laid beside each other, because they trained on the same draw of what is missing.
+        """
+        by_seed: dict[int, dict[str, Run]] = {}
+        for place in self.finished:
+            if (place.setting, place.network) == (setting, network):
+                by_seed.setdefault(place.seed, {})[place.method] = self.runs[place.cell]
+        seed = max(sorted(by_seed), key=lambda one: len(by_seed[one]))
+        return seed, by_seed[seed]
+
     @cached_property
     def scores(self) -> pd.DataFrame:
         """Tidy scores of the finished cells: setting, network, method, seed, and the columns of `Run.scores`."""

@@ -32,11 +32,12 @@ Shown = dict[str, tuple[Run, Volume]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A case that could be shown, as all methods of one setting see it."""
+    """A case that could be shown, as all methods of one setting and seed see it."""
 
     table: TableOfOne
     setting: str
     network: str
+    seed: int
     case: str
     shown: Shown
 
@@ -87,16 +88,12 @@ def _candidates(experiment: Experiment) -> list[Candidate]:
 
 def _of_table(table: TableOfOne) -> list[Candidate]:
     setting, network = main_setting(table)
-    stored: dict[str, tuple[Run, Mapping[str, Volume]]] = {}
-    for method in table.methods:
-        for run in table.runs_of(setting, network, method)[:1]:
-            stored[method] = (run, read_volumes(run))
+    seed, runs = table.of_one_seed(setting, network)
+    stored = {method: (run, read_volumes(run)) for method, run in runs.items()}
     names = [set(volumes) for _, volumes in stored.values()]
     shared = set.intersection(*names)
     return [
-        Candidate(
-            table, setting, network, case, {method: (run, volumes[case]) for method, (run, volumes) in stored.items()}
-        )
+        Candidate(table, setting, network, seed, case, {name: (run, of[case]) for name, (run, of) in stored.items()})
         for case in sorted(shared)
         if len({volumes[case].reference.shape for _, volumes in stored.values()}) == 1
     ]
@@ -116,7 +113,8 @@ def _encoded(candidate: Candidate, file: str, step: int) -> tuple[dict[str, Any]
     }
     described = {
         "file": file,
-        "title": f"{candidate.table.dataset}, {candidate.case}: {candidate.setting}, {candidate.network}",
+        "title": f"{candidate.table.dataset}, {candidate.case}: {candidate.setting}, {candidate.network}, "
+        f"seed {candidate.seed}",
         "modalities": list(study.modalities),
         "images": list(first.images),
         "shape": first.reference[thin].shape,
