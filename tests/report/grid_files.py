@@ -87,6 +87,12 @@ def write_cell(
         np.savez_compressed(scored / "examples.npz", **_slices(volumes))
 
 
+def mark_as_phantom(run: Path) -> None:
+    """As that of a run on phantoms is."""
+    content = json.loads((run / "study.json").read_text())
+    (run / "study.json").write_text(json.dumps({**content, "phantom": True}))
+
+
 def _history(method: str, rates: Mapping[str, float], draw: np.random.Generator) -> pd.DataFrame:
     spread = 0.3 if method == "+PASSION" else 0.6 if method.startswith("+pixel") else 1.0
     rows = []

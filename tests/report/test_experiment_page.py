@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import passion, refused
-from grid_files import write_grid
+from grid_files import mark_as_phantom, write_grid
 from test_page import Page
 
 from passion.report.bootstrap import Bootstrap
@@ -62,6 +63,27 @@ def test_averages_are_shown_weighted_too(grid: Path, text: str) -> None:
         assert means.rows[-1].total
         assert means.rows[-1].cells[2 * column].text.startswith(f"{numbers[place]['mean']:.1f} [")
     assert "by the share of the training cases" in text
+
+
+def test_what_makes_numbers_hard_to_read_is_said_first(tmp_path: Path, text: str) -> None:
+    assert "Please note" not in text
+    out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=3, unfinished=["pixel", "+semantic"])
+    for run in (out / "runs").iterdir():
+        mark_as_phantom(run)
+    scored = next((out / "runs").glob("*passion*")) / "evaluation/test-last"
+    settings = json.loads((scored / "settings.json").read_text())
+    (scored / "settings.json").write_text(json.dumps({**settings, "overlap": 0.25}))
+    lines = [line for line in (scored / "scores.csv").open() if not line.startswith("case001,t1,")]
+    (scored / "scores.csv").write_text("".join(lines))
+    text = write_experiment_report(out, tmp_path / "page", FEW).read_text()
+    notes = re.findall("<li>(.*?)</li>", text[text.index("Please note") : text.index('id="summary"')])
+    assert notes == [
+        "The cases of BraTS2020 are phantoms, which are made up: nothing here is of a patient.",
+        "BraTS2020: The runs were scored on different cases or subsets; their averages are not comparable.",
+        "BraTS2020: Not every case has every modality, so the subsets are averaged over different cases.",
+        "BraTS2020: The runs were evaluated with different settings of “overlap”.",
+    ]
+    assert "mean of all subsets and of WT, TC, ET. The cases of BraTS2020 are phantoms." in text
 
 
 def test_the_winner_is_not_always_passion(tmp_path: Path) -> None:

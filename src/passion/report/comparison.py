@@ -23,6 +23,7 @@ from passion.report.tables import AVERAGE_COLUMN, METRICS, case_counts, format_d
 Rows = Literal["region", "subset"]
 """What a comparison has a row for: each region and their average, over all subsets; or each subset, of the average."""
 
+SCORED_APART = "The runs were scored on different cases or subsets; their averages are not comparable."
 TINY = 1e-6
 """Of a case: what counts of cases that are worked out from rates may be off."""
 
@@ -77,10 +78,10 @@ def cautions(runs: Sequence[Run]) -> list[str]:
     """Sentences on what makes the numbers of `runs` hard to compare; none where they are comparable."""
     found = []
     groups = groups_of(runs)
-    answered = {run.name: set(zip(run.scores["case"], run.scores["subset"], strict=True)) for run in runs}
+    answered = {run.name: _answered(run) for run in runs}
     by_group = [set[tuple[str, str]]().union(*(answered[run.name] for run in group)) for group in groups.values()]
     if any(other != by_group[0] for other in by_group):
-        found.append("The runs were scored on different cases or subsets; their averages are not comparable.")
+        found.append(SCORED_APART)
     elif any(other != answered[runs[0].name] for other in answered.values()):
         found.append("Folds were scored on different cases; a run's averages are over its own, differences over all.")
     compared = set(shared_scores(groups)["run"])
@@ -89,16 +90,35 @@ def cautions(runs: Sequence[Run]) -> list[str]:
         for name in groups
         if name not in compared
     ]
-    if any(case_counts(run.scores, run.study).max() > case_counts(run.scores, run.study).min() for run in runs):
-        found.append(
-            "Not every case has every modality, so the subsets are averaged over different cases (see the "
-            "column “Cases”)."
-        )
     frequencies = [subset_frequencies(run.presence, run.study) for run in runs]
     if any(not other.equals(frequencies[0]) for other in frequencies):
         found.append(
             f"Subsets occurred differently often in training; weighted averages of all runs weigh as in {runs[0].name}."
         )
+    return [*phantom_notes(runs), *found, *_scoring_cautions(runs)]
+
+
+def cell_cautions(runs: Sequence[Run]) -> list[str]:
+    """As `cautions`, of the cells of a grid, of which it is known what they are; without the `phantom_notes`."""
+    apart = any(_answered(run) != _answered(runs[0]) for run in runs)
+    return [*([SCORED_APART] if apart else []), *_scoring_cautions(runs)]
+
+
+def phantom_notes(runs: Sequence[Run]) -> list[str]:
+    """A sentence for each study whose cases are phantoms."""
+    names = dict.fromkeys(run.study.name for run in runs if run.study.phantom)
+    return [f"The cases of {name} are phantoms, which are made up: nothing here is of a patient." for name in names]
+
+
+def _answered(run: Run) -> set[tuple[str, str]]:
+    return set(zip(run.scores["case"], run.scores["subset"], strict=True))
+
+
+def _scoring_cautions(runs: Sequence[Run]) -> list[str]:
+    found = []
+    counts = [case_counts(run.scores, run.study) for run in runs]
+    if any(of_run.max() > of_run.min() for of_run in counts):
+        found.append("Not every case has every modality, so the subsets are averaged over different cases.")
     found += [
         f"The runs were evaluated with different settings of “{name}”."
         for name in ("split", "checkpoint", "overlap", "surface_tolerance")

@@ -10,6 +10,7 @@ from passion.experiments.states import State
 from passion.files import write_text
 from passion.parallel import track
 from passion.report.bootstrap import USUAL, Bootstrap
+from passion.report.comparison import cell_cautions, phantom_notes
 from passion.report.experiment_views import (
     HONEST_DISTANCE,
     PAPER_DISTANCE,
@@ -20,6 +21,7 @@ from passion.report.experiment_views import (
 )
 from passion.report.folder import Experiment, TableOfOne, read_experiment
 from passion.report.page import RP_CAPTION, FigureView, figure_view
+from passion.report.results import Run
 from passion.report.tables import AVERAGE_COLUMN, METRICS
 from passion.report.templates import check_extras, read, render
 from passion.report.verdicts import verdicts
@@ -88,6 +90,7 @@ def write_experiment_report(folder: Path, out: Path, bootstrap: Bootstrap = USUA
         experiment=folder.resolve().name,
         datasets=list(dict.fromkeys(table.dataset for table in begun)),
         tables=list(dict.fromkeys(TITLES.get(table.name, table.name) for table in begun)),
+        notes=_notes(begun),
         verdicts=found,
         sections=sections,
         metrics={name: METRICS[name] for name in ("dice", HONEST_DISTANCE, PAPER_DISTANCE)},
@@ -101,6 +104,21 @@ def write_experiment_report(folder: Path, out: Path, bootstrap: Bootstrap = USUA
     )
     write_text(out / PAGE, page)
     return out / PAGE
+
+
+def _notes(tables: Sequence[TableOfOne]) -> list[str]:
+    """What readers have to know of the cases and scores of each study."""
+    of_studies: dict[str, dict[str, Run]] = {}
+    for table in tables:
+        of_studies.setdefault(table.dataset, {}).update(table.runs)
+    return [
+        note
+        for dataset, runs in of_studies.items()
+        for note in (
+            *phantom_notes(list(runs.values())),
+            *(f"{dataset}: {caution}" for caution in cell_cautions(list(runs.values()))),
+        )
+    ]
 
 
 def _bars(table: TableOfOne, bootstrap: Bootstrap) -> FigureView:

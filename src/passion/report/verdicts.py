@@ -121,7 +121,9 @@ def _scope(table: TableOfOne, network: str, gain: Record) -> str:
     settings = settings_compared(table, network)
     where = f"missing rates {settings[0]}" if len(settings) == 1 else f"{len(settings)} settings of missing rates"
     counts = f"{counted([gain['n_cases']], 'case')}, {counted([gain['n_seeds']], 'seed')}"
-    return f"{network}, {where}, {counts}; mean of all subsets and of {', '.join(table.study.averaged_regions)}"
+    mean = f"mean of all subsets and of {', '.join(table.study.averaged_regions)}"
+    phantoms = f". The cases of {table.dataset} are phantoms" if table.study.phantom else ""
+    return f"{network}, {where}, {counts}; {mean}{phantoms}"
 
 
 def _relation(p: float) -> str:
