@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from command_line import passion, refused
 from grid_files import mark_as_phantom, write_grid
 from test_page import Page
@@ -122,6 +123,22 @@ def test_a_card_says_what_its_network_has_and_what_p_is_corrected_for(grid: Path
         assert verdict.ranking is not None
         assert verdict.ranking.note.startswith(f"8 cases, {seeds}. ")
         assert "Holm-corrected for 2 comparisons." in verdict.ranking.note
+
+
+def test_it_says_how_all_finished_runs_were_trained(tmp_path: Path) -> None:
+    out = write_grid(tmp_path / "out", ["table2"], seeds=2, cases=3, unfinished=["pixel", "semantic"])
+    shutil.rmtree(next((out / "runs").glob("*passion*seed1")))
+    other = next((out / "runs").glob("*baseline*seed1"))
+    config = yaml.safe_load((other / "config.yaml").read_text())
+    (other / "config.yaml").write_text(yaml.safe_dump({**config, "data": {"patch_size": 96}}))
+    history = [line for line in (other / "history.csv").open() if not line.startswith("56,")]
+    (other / "history.csv").write_text("".join(history))
+    text = write_experiment_report(out, tmp_path / "page", FEW).read_text()
+    facts = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", text[text.index('id="training"') :]))
+    assert (facts["Epochs"], facts["Patch"], facts["Finished seeds"]) == ("57, 53", "80, 96", "0 to 2 of 2")
+    single = "with one seed it does not say what another training would give"
+    assert f"3 cases, 1 to 2 seeds. In brackets: 95 % interval for other cases and seeds; {single}.</p>" in text
+    assert "bootstrap intervals" not in text
 
 
 def test_it_asks_the_network_for_nothing(text: str, page: Path) -> None:

@@ -250,13 +250,17 @@ def evidence(found: pd.DataFrame, bootstrap: Bootstrap = USUAL, comparisons: int
         bootstrap: of the intervals.
         comparisons: how many p is corrected for, where `found` is a part of them.
     """
+    return (
+        f"{interval_evidence(found, bootstrap)} p: Wilcoxon's signed-rank test of the cases' means, which speaks of "
+        f"other cases alone, Holm-corrected for {counted([comparisons or len(found)], 'comparison')}."
+    )
+
+
+def interval_evidence(found: pd.DataFrame, bootstrap: Bootstrap = USUAL) -> str:
+    """What the intervals of means or differences rest on."""
     counts = ", ".join(counted(found[f"n_{what}s"], what) for what in ("case", "seed"))
     single = "; with one seed it does not say what another training would give" if found["n_seeds"].min() < 2 else ""
-    return (
-        f"{counts}. In brackets: {100 * bootstrap.level:g} % interval for other cases and seeds{single}. p: Wilcoxon's "
-        "signed-rank test of the cases' means, which speaks of other cases alone, Holm-corrected for "
-        f"{counted([comparisons or len(found)], 'comparison')}."
-    )
+    return f"{counts}. In brackets: {100 * bootstrap.level:g} % interval for other cases and seeds{single}."
 
 
 def counted(counts: Iterable[float], what: str) -> str:
@@ -265,8 +269,17 @@ def counted(counts: Iterable[float], what: str) -> str:
     >>> counted([1], "case"), counted([1, 3], "seed")
     ('1 case', '1 to 3 seeds')
     """
+    return f"{from_to(counts)} {what}{'' if max(counts) == 1 else 's'}"
+
+
+def from_to(counts: Iterable[float]) -> str:
+    """The smallest and the largest of them, or the one that they are.
+
+    >>> from_to([2, 2]), from_to([3, 1])
+    ('2', '1 to 3')
+    """
     least, most = (int(pick(counts)) for pick in (min, max))
-    return f"{most if least == most else f'{least} to {most}'} {what}{'' if most == 1 else 's'}"
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def print_differences(found: pd.DataFrame, console: Console) -> None:

@@ -10,7 +10,7 @@ from passion.experiments.states import State
 from passion.files import write_text
 from passion.parallel import track
 from passion.report.bootstrap import USUAL, Bootstrap
-from passion.report.comparison import cell_cautions, phantom_notes
+from passion.report.comparison import cell_cautions, from_to, phantom_notes
 from passion.report.experiment_views import (
     HONEST_DISTANCE,
     PAPER_DISTANCE,
@@ -223,17 +223,22 @@ def _unfinished(experiment: Experiment) -> list[tuple[str, str, str]]:
 
 
 def _training(table: TableOfOne) -> dict[str, Any]:
-    """How the runs of a table were trained, from the first finished one."""
-    run = next(iter(table.runs.values()))
-    section = run.config.get("data")
-    data = section if isinstance(section, dict) else {}
-    patch = data.get("patch_size")
+    """How the finished runs of a table were trained; values that differ between them stand side by side."""
+    runs = table.runs.values()
+    finished = [len(table.runs_of(*row)) for row in table.rows]
     facts = {
-        "Training cases": str(len(run.presence)),
-        "Test cases": str(run.scores["case"].nunique()),
-        "Epochs": str(run.history["epoch"].max() + 1).removesuffix(".0"),
-        "Seeds": str(table.seeds),
-        "Dimensions": f"{run.study.spatial_dims}D",
-        "Patch": "" if patch is None else str(patch),
+        "Training cases": [len(run.presence) for run in runs],
+        "Test cases": [run.scores["case"].nunique() for run in runs],
+        "Epochs": [int(run.history["epoch"].max()) + 1 for run in runs],
+        "Finished seeds": [f"{from_to(finished)} of {table.seeds}"],
+        "Dimensions": [f"{run.study.spatial_dims}D" for run in runs],
+        "Patch": [patch for run in runs if (patch := _patch(run)) is not None],
     }
-    return {"title": title_of(table), "facts": {name: value for name, value in facts.items() if value}}
+    told = {name: ", ".join(dict.fromkeys(map(str, values))) for name, values in facts.items()}
+    return {"title": title_of(table), "facts": {name: value for name, value in told.items() if value}}
+
+
+def _patch(run: Run) -> object:
+    """Size of the patches that a run was trained on; None where its configuration does not say."""
+    data = run.config.get("data")
+    return data.get("patch_size") if isinstance(data, dict) else None

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from passion.report.bootstrap import USUAL, Bootstrap
-from passion.report.comparison import evidence
+from passion.report.comparison import evidence, interval_evidence
 from passion.report.effects import (
     WEIGHTED,
     Record,
@@ -53,7 +53,8 @@ def region_tables(table: TableOfOne, metric: str, bootstrap: Bootstrap = USUAL) 
     assert table.study is not None
     regions = [AVERAGE_COLUMN, *table.study.averaged_regions]
     label = METRICS[metric].label
-    means = records(table_means(table, metric, bootstrap)) | records(weighted_means(table, metric, bootstrap))
+    unweighted = table_means(table, metric, bootstrap)
+    means = records(unweighted) | records(weighted_means(table, metric, bootstrap))
     paper = paper_numbers(table, metric).to_dict()
     rows = []
     for setting, network, method in table.rows:
@@ -67,7 +68,8 @@ def region_tables(table: TableOfOne, metric: str, bootstrap: Bootstrap = USUAL) 
         rows.append(Row(method, cells, keys=_keys(table, setting, network)))
     average, *others = dict.fromkeys(regions, ("ours", "paper")).items()
     groups = dict([("Seeds", ("done",)), average, (WEIGHTED_COLUMN, ("ours",)), *others])
-    views = [TableView(f"{title_of(table)}: {label}", "Method", groups, rows, keys=_key_names(table))]
+    note = interval_evidence(unweighted, bootstrap)
+    views = [TableView(f"{title_of(table)}: {label}", "Method", groups, rows, note=note, keys=_key_names(table))]
     found = table_differences(table, metric, bootstrap)
     if len(found):
         caption = f"{title_of(table)}: {label}, difference to {table.methods[0]}"
@@ -110,7 +112,8 @@ def subset_tables(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> dict[str, 
     for region in [AVERAGE_COLUMN, *table.study.averaged_regions]:
         named = "the average of the regions" if region == AVERAGE_COLUMN else region
         caption = f"{title_of(table)}: {METRICS['dice'].label} of {named}"
-        views[region] = [_by_subset(table, means, region, caption, ("ours", "paper"), mean_cells)]
+        view = _by_subset(table, means, region, caption, ("ours", "paper"), mean_cells)
+        views[region] = [replace(view, note=interval_evidence(means, bootstrap))]
         if len(gains):
             caption += f", difference to {table.methods[0]}"
             view = _by_subset(table, gains, region, caption, ("ours", "p", "paper"), difference_cells)
