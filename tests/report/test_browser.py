@@ -1,7 +1,7 @@
 """The page of an experiment in a browser, opened from its file."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,54 @@ def test_it_turns_in_three_dimensions(browser: Any, page: Path) -> None:
         tab.page.uncheck(f"#viewer-modalities [value={name}]")
         tab.settled()
     assert solid.screenshot() != after
+    tab.close()
+
+
+def test_all_pictures_are_steered_alike_and_let_the_page_scroll(browser: Any, page: Path) -> None:
+    tab = Tab(browser, page, width=900, script="")
+    tab.open_viewer()
+    tiles = [tab.tile(title).locator("canvas").nth(1) for title in ("Reference", "+PASSION")]
+
+    def scrolled() -> float:
+        return float(tab.page.evaluate("window.scrollY"))
+
+    def changed(act: Callable[[], None]) -> list[bool]:
+        before = [tile.screenshot() for tile in tiles]
+        act()
+        return [tile.screenshot() != one for tile, one in zip(tiles, before, strict=True)]
+
+    assert tiles[0].get_attribute("role") == "application"
+    tiles[0].scroll_into_view_if_needed()
+    tiles[0].focus()
+    assert changed(lambda: tab.page.keyboard.press("v")) == [False, False]
+    assert changed(lambda: tab.page.keyboard.press("Alt+ArrowUp")) == [False, False]
+    assert changed(lambda: tab.page.keyboard.press("+")) == [True, True]
+    place = tiles[0].bounding_box()
+    kept: list[bool] = []
+
+    def drag() -> None:
+        tab.page.mouse.move(place["x"] + 50, place["y"] + 50)
+        tab.page.mouse.down()
+        tab.page.mouse.move(place["x"] + 90, place["y"] + 60)
+        tab.page.mouse.up()
+
+    assert changed(drag) == [True, True]
+    touched = """canvas => [['touchmove', 10], ['touchstart', 10, 50], ['touchmove', 10, 90]].map(([kind, ...places]) => {
+        const touches = places.map((x, identifier) => new Touch({identifier, target: canvas, clientX: x, clientY: 0}));
+        const event = new TouchEvent(kind, {touches, cancelable: true});
+        canvas.dispatchEvent(event);
+        return event.defaultPrevented;
+    })"""
+    # One finger is left to the page.
+    assert changed(lambda: kept.extend(tiles[1].evaluate(touched))) == [True, True]
+    assert kept == [False, True, True]
+    tab.page.keyboard.down("Control")
+    at = scrolled()
+    assert changed(lambda: tab.page.mouse.wheel(0, 100)) == [True, True]
+    assert scrolled() == at
+    tab.page.keyboard.up("Control")
+    tab.page.mouse.wheel(0, 100)
+    tab.page.wait_for_function(f"window.scrollY > {at}")
     tab.close()
 
 

@@ -6,6 +6,9 @@
   const FOLDER = new URL(".", document.currentScript.src);
   const VIEWS = { slices: [0, 1, 2], front: [0, 2, 1], side: [1, 2, 0] }; // axes across, down, and through
   const TURN_DEGREES = 15;
+  const DEGREES_PER_PIXEL = 0.7;
+  const ZOOM_STEP = 1.15;
+  const ZOOMS = [0.5, 5];
   const MASK_OPACITY = 150;
   const TRUTH = "Reference";
 
@@ -35,7 +38,7 @@
 
   const element = (id) => document.getElementById(`viewer-${id}`);
   const solidPossible = Boolean(document.createElement("canvas").getContext("webgl2"));
-  const state = { case: null, image: null, grey: null, truth: null, slices: {}, turn: [110, 15], tiles: new Map() };
+  const state = { case: null, image: null, grey: null, truth: null, slices: {}, turn: [110, 15], zoom: 1, tiles: new Map() };
   let asked = 0;
 
   const chosen = (id) => [...element(id).querySelectorAll("input:checked")].map((input) => input.value);
@@ -77,15 +80,11 @@
       this.figure.className = "tile";
       // A stage for each canvas, because NiiVue takes what its canvas stands in for itself.
       this.figure.innerHTML = "<figcaption></figcaption><div class='stage'><canvas role='img'></canvas></div>"
-        + "<div class='stage' hidden><canvas role='img' tabindex='0'></canvas></div><dl></dl>";
+        + "<div class='stage' hidden><canvas role='application' aria-roledescription='3D view' tabindex='0'></canvas></div>"
+        + "<dl></dl>";
       [this.flat, this.solid] = this.figure.querySelectorAll("canvas");
       this.figure.firstChild.textContent = title;
-      this.solid.addEventListener("keydown", (event) => {
-        const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
-        if (!step) return;
-        event.preventDefault();
-        turn(state.turn[0] + step[0] * TURN_DEGREES, state.turn[1] + step[1] * TURN_DEGREES);
-      });
+      steerBy(this.solid);
       element("tiles").append(this.figure);
     }
 
@@ -97,7 +96,7 @@
       this.solid.parentElement.hidden = !solid;
       const what = this.title === TRUTH ? "Reference" : `${this.title} from ${subset()}`;
       this.flat.ariaLabel = `${what}, slice ${state.slices[view()]}`;
-      this.solid.ariaLabel = `${what}, in 3D; arrow keys turn it`;
+      this.solid.ariaLabel = `${what}, in 3D; arrow keys turn it, plus and minus zoom`;
       if (solid) await this.drawSolid();
       else this.drawFlat();
     }
@@ -155,14 +154,21 @@
         this.scene = new niivue.Niivue({
           backColor: [0, 0, 0, 1], show3Dcrosshair: false, isOrientationTextVisible: false, crosshairWidth: 0,
           dragAndDropEnabled: false, isResizeCanvas: true, logLevel: "error",
+          // Its own answers to keys, wheel and touches would change one tile alone and keep the page from scrolling.
+          interactive: false,
         });
         await this.scene.attachToCanvas(this.solid);
-        this.scene.onAzimuthElevationChange = turn;
         this.scene.setSliceType(this.scene.sliceTypeRender);
       }
       if (this.of !== `${state.case.file} ${state.image}`) await this.fill();
       this.mask.img.set(this.labels);
       this.scene.updateGLVolume();
+      this.look();
+    }
+
+    // As all others are seen.
+    look() {
+      this.scene.scene.volScaleMultiplier = state.zoom;
       this.scene.setRenderAzimuthElevation(...state.turn);
     }
 
@@ -189,14 +195,59 @@
     }
   }
 
-  function turn(azimuth, elevation) {
-    if (azimuth === state.turn[0] && elevation === state.turn[1]) return;
-    state.turn = [azimuth, elevation];
-    for (const { scene, figure } of state.tiles.values()) {
-      if (scene && !figure.hidden && (scene.scene.renderAzimuth !== azimuth || scene.scene.renderElevation !== elevation)) {
-        scene.setRenderAzimuthElevation(azimuth, elevation);
+  function steer(azimuth, elevation, zoom) {
+    const within = (value, least, most) => Math.min(Math.max(value, least), most);
+    state.turn = [(state.turn[0] + azimuth) % 360, within(state.turn[1] + elevation, -90, 90)];
+    state.zoom = within(state.zoom * zoom, ...ZOOMS);
+    for (const tile of state.tiles.values()) if (tile.scene && !tile.figure.hidden) tile.look();
+  }
+
+  // Dragging, two fingers and keys steer, and so does the wheel with Ctrl; one finger and the wheel scroll the page.
+  function steerBy(canvas) {
+    let place = null;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "touch" || event.button !== 0) return;
+      canvas.setPointerCapture(event.pointerId);
+      place = [event.clientX, event.clientY];
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.pointerType === "touch" || !canvas.hasPointerCapture(event.pointerId)) return;
+      steer(DEGREES_PER_PIXEL * (event.clientX - place[0]), DEGREES_PER_PIXEL * (event.clientY - place[1]), 1);
+      place = [event.clientX, event.clientY];
+    });
+    let fingers = null;
+    const touched = (event) => {
+      const before = fingers;
+      const [one, other] = event.touches;
+      fingers = event.touches.length === 2 ? {
+        x: (one.clientX + other.clientX) / 2, y: (one.clientY + other.clientY) / 2,
+        apart: Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY),
+      } : null;
+      if (!fingers) return;
+      if (event.cancelable) event.preventDefault();
+      if (before) {
+        const [right, down] = [fingers.x - before.x, fingers.y - before.y];
+        steer(DEGREES_PER_PIXEL * right, DEGREES_PER_PIXEL * down, fingers.apart / before.apart);
       }
+    };
+    for (const kind of ["touchstart", "touchmove", "touchend", "touchcancel"]) {
+      canvas.addEventListener(kind, touched, { passive: false });
     }
+    canvas.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey) return;
+      event.preventDefault();
+      // A wheel tells of some hundred, two fingers on a touch pad of a few.
+      steer(0, 0, ZOOM_STEP ** (-Math.sign(event.deltaY) * Math.min(Math.abs(event.deltaY) / 10, 1)));
+    }, { passive: false });
+    canvas.addEventListener("keydown", (event) => {
+      const change = {
+        ArrowLeft: [-TURN_DEGREES, 0, 1], ArrowRight: [TURN_DEGREES, 0, 1], ArrowUp: [0, TURN_DEGREES, 1],
+        ArrowDown: [0, -TURN_DEGREES, 1], "+": [0, 0, ZOOM_STEP], "=": [0, 0, ZOOM_STEP], "-": [0, 0, 1 / ZOOM_STEP],
+      }[event.key];
+      if (!change || event.altKey || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      steer(...change);
+    });
   }
 
   async function refresh() {
