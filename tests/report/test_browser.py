@@ -153,7 +153,7 @@ def test_all_pictures_are_steered_alike_and_let_the_page_scroll(browser: Any, pa
         tab.page.mouse.up()
 
     assert changed(drag) == [True, True]
-    touched = """canvas => [['touchmove', 10], ['touchstart', 10, 50], ['touchmove', 10, 90]].map(([kind, ...places]) => {
+    touched = """canvas => [['touchmove', 9], ['touchstart', 9, 50], ['touchmove', 9, 90]].map(([kind, ...places]) => {
         const touches = places.map((x, identifier) => new Touch({identifier, target: canvas, clientX: x, clientY: 0}));
         const event = new TouchEvent(kind, {touches, cancelable: true});
         canvas.dispatchEvent(event);
@@ -179,6 +179,64 @@ def test_without_webgl_there_are_slices(browser: Any, page: Path) -> None:
     assert tab.page.is_disabled("#viewer-view [value=solid]")
     assert ink(tab.tile("+PASSION")) > 0
     assert not any("niivue" in url for url in tab.asked)
+    tab.close()
+
+
+def test_all_pictures_follow_the_slider_at_once(browser: Any, page: Path) -> None:
+    tab = Tab(browser, page)
+    tab.open_viewer()
+    followed = tab.page.evaluate(
+        """() => {
+            const slider = document.getElementById('viewer-slice');
+            return [3, 9, 4].map(slice => {
+                slider.value = slice;
+                slider.dispatchEvent(new Event('input'));
+                const shown = [...document.querySelectorAll('.tile:not([hidden]) canvas[role=img]')];
+                const status = document.getElementById('viewer-status').textContent;
+                return [shown.map(canvas => canvas.ariaLabel.match(/slice (.*)/)[1]), status.startsWith('Predicted')];
+            });
+        }"""
+    )
+    assert followed == [[[str(slice_)] * 3, True] for slice_ in (3, 9, 4)]
+    tab.close()
+
+
+def test_what_was_asked_for_last_is_shown(browser: Any, page: Path) -> None:
+    tab = Tab(browser, page)
+    tab.open_viewer()
+
+    def numbers() -> list[str]:
+        tab.settled()
+        return [str(text) for text in tab.tile("+PASSION").locator("dd").all_inner_texts()]
+
+    whole = numbers()
+    tab.page.uncheck("#viewer-modalities [value=t1]")
+    without = numbers()
+    assert without != whole
+    for _ in range(3):
+        tab.page.evaluate(
+            """() => {
+                for (const query of ['#viewer-modalities [value=t1]', '#viewer-modalities [value=t2]',
+                    '#viewer-methods [value="Baseline"]', '#viewer-modalities [value=t2]',
+                    '#viewer-modalities [value=t1]']) document.querySelector(query).click();
+            }"""
+        )
+        assert numbers() == without
+    tab.page.wait_for_timeout(300)
+    assert numbers() == without
+    assert not tab.tile("Baseline").is_visible()
+    tab.close()
+
+
+def test_a_method_may_be_called_as_the_reference_is(browser: Any, page: Path, tmp_path: Path) -> None:
+    shutil.copytree(page.parent, tmp_path / "report")
+    cases = tmp_path / "report/viewer/cases.js"
+    cases.write_text(cases.read_text().replace('"+PASSION"', '"Reference"'))
+    tab = Tab(browser, tmp_path / "report/index.html")
+    tab.open_viewer()
+    truth, method = (tab.tile("Reference").nth(place).locator("dd").first.inner_text() for place in (0, 1))
+    assert "Dice" in method
+    assert "Dice" not in truth
     tab.close()
 
 
