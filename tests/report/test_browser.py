@@ -269,6 +269,22 @@ def test_tables_sort_and_return(browser: Any, page: Path) -> None:
         tab.page.keyboard.press(key)
         assert head.get_attribute("aria-sort") == sort
         assert column() == expected
+    methods = table.locator("th[data-column='1']")
+    for sort, reverse in (("ascending", False), ("descending", True)):
+        methods.locator("button").click()
+        assert methods.get_attribute("aria-sort") == sort
+        names = table.locator("tbody tr > th").all_inner_texts()
+        assert names == sorted(names, key=str.lower, reverse=reverse)
+    # What is smaller than 0.001 stands before it.
+    tab.page.evaluate(
+        "cells => [...document.querySelectorAll('#table0 tbody')][0].querySelectorAll('tr').forEach("
+        "(row, at) => { row.cells[3].textContent = cells[at]; })",
+        ["0.001", "<0.001", "—", "0.002", "<0.001", "+0.001"],
+    )
+    for _ in range(2):
+        head.locator("button").click()
+    smallest = table.locator("tbody tr > :nth-child(4)").all_inner_texts()
+    assert smallest == ["<0.001", "<0.001", "0.001", "+0.001", "0.002", "—"]
     by_subset = tab.page.locator("#table1 table.sortable").first
     by_subset.locator("th[data-column='1'] button").click()
     assert by_subset.locator("tbody tr.total th").all_inner_texts() == ["Average", "Weighted"]
