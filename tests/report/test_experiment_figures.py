@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from passion.report import experiment_figures as figures
+from passion.report import masks
 from passion.report.bootstrap import Bootstrap
 from passion.report.figures import image_uri, legend, panels
 from passion.report.folder import TableOfOne, read_experiment
@@ -121,6 +122,17 @@ def test_figures_go_with_dark_pages(second: TableOfOne) -> None:
     assert f"fill: {PAPER}" not in drawing
     used = set(re.findall(r"var\((--\w+)\)", drawing))
     assert used <= set(re.findall(r"(--\w+):", rules))
+
+
+def test_all_that_is_written_on_masks_goes_with_dark_pages(second: TableOfOne) -> None:
+    _, runs = second.of_one_seed(*figures.main_setting(second))
+    uri = image_uri(masks.mask_figure(list(runs.values())[:2], "case000"))
+    svg = base64.b64decode(uri.partition(",")[2]).decode()
+    # Matplotlib writes no colour for what is black, and so none that a dark page could replace.
+    written = re.findall(r'<g id="text_\d+">.*?<g (.*?)>', svg, re.DOTALL)
+    assert len(written) > 10
+    assert all("fill: var(" in style for style in written)
+    assert "#000000" not in RUN_COLOURS
 
 
 def test_every_dark_colour_stands_out_from_dark_paper_and_every_light_one_from_white() -> None:
