@@ -2,6 +2,7 @@ import base64
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from grid_files import write_grid
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,9 +12,9 @@ from matplotlib.lines import Line2D
 from passion.report import experiment_figures as figures
 from passion.report import masks
 from passion.report.bootstrap import Bootstrap
-from passion.report.figures import image_uri, legend, panels
+from passion.report.figures import MODALITY_DASHES, RUN_MARKERS, cycled, image_uri, legend, panels
 from passion.report.folder import TableOfOne, read_experiment
-from passion.report.theme import DARK, INK, PAPER, RUN_COLOURS, themed
+from passion.report.theme import CLASS_COLOURS, DARK, INK, MODALITY_COLOURS, PAPER, RUN_COLOURS, themed
 
 FEW = Bootstrap(count=50)
 
@@ -122,6 +123,36 @@ def test_figures_go_with_dark_pages(second: TableOfOne) -> None:
     assert f"fill: {PAPER}" not in drawing
     used = set(re.findall(r"var\((--\w+)\)", drawing))
     assert used <= set(re.findall(r"(--\w+):", rules))
+
+
+def test_what_looks_alike_is_one_thing() -> None:
+    assert len({(cycled(RUN_COLOURS, n), cycled(RUN_MARKERS, n)) for n in range(50)}) == 50
+    assert len({(cycled(MODALITY_COLOURS, n), cycled(RUN_MARKERS, n)) for n in range(50)}) == 50
+    assert len({(cycled(MODALITY_COLOURS, n), str(cycled(MODALITY_DASHES, n))) for n in range(28)}) == 28
+
+
+# What eyes without one kind of cones make of linear red, green and blue.
+# Source: Machado, Oliveira and Fernandes, "A physiologically-based model for simulation of color vision deficiency",
+# IEEE Transactions on Visualization and Computer Graphics 2009.
+EYES = {
+    "all": np.eye(3),
+    "no long": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]],
+    "no middle": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
+    "no short": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9309, 0.1476], [0.0047, 0.6914, 0.3039]],
+}
+
+
+@pytest.mark.parametrize("eye", EYES)
+def test_classes_are_told_apart_by_all_eyes(eye: str) -> None:
+    shades = np.array([[int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)] for colour in CLASS_COLOURS])
+    linear = np.where(shades <= 0.04045, shades / 12.92, ((shades + 0.055) / 1.055) ** 2.4)
+    seen = (linear @ np.transpose(EYES[eye])).clip(0, 1)
+    # CIELAB: two neighbouring patches whose distance is 2 are just told apart.
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = np.cbrt(seen @ to_xyz.T / (0.9505, 1, 1.089)).T
+    lab = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+    apart = np.linalg.norm(lab[:, None] - lab, axis=-1)
+    assert apart[np.triu_indices(len(lab), 1)].min() > 15
 
 
 def test_all_that_is_written_on_masks_goes_with_dark_pages(second: TableOfOne) -> None:

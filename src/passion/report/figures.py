@@ -22,7 +22,8 @@ from passion.report.theme import FAINT, GRID, INK, LINK, MODALITY_COLOURS, PAPER
 WHOLE = ""
 """What the history calls a quantity that has no parts."""
 
-RUN_MARKERS = ("o", "D", "s", "^", "v", "P", "X")
+RUN_MARKERS = ("o", "D", "s", "^", "v", "P", "X", "*")
+"""Not as many as there are colours, and no multiple: so a colour comes back with another marker."""
 MODALITY_DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1.2, 1.2)))
 TEXT_SIZE = 10
 MOST_COLUMNS = 3
@@ -109,6 +110,11 @@ def legend(figure: Figure, handles: Sequence[Any], place: str = "outside upper l
     figure.set_size_inches(max(figure.get_figwidth(), width), figure.get_figheight() + further_lines * LINE_INCHES)
 
 
+def _run_dashes(index: int) -> Any:
+    """Of the line of the `index`-th run: others each time the colours start over."""
+    return cycled(MODALITY_DASHES, index // len(RUN_COLOURS))
+
+
 def _run_handles(runs: Sequence[Run], marked: bool) -> list[Line2D]:
     return [
         Line2D(
@@ -116,7 +122,7 @@ def _run_handles(runs: Sequence[Run], marked: bool) -> list[Line2D]:
             [],
             color=cycled(RUN_COLOURS, index),
             marker=cycled(RUN_MARKERS, index) if marked else "",
-            linestyle="" if marked else "-",
+            linestyle="" if marked else _run_dashes(index),
             label=run.name,
         )
         for index, run in enumerate(runs)
@@ -175,7 +181,8 @@ def run_curves(runs: Sequence[Run], quantities: Mapping[str, str]) -> Figure | N
         for index, run in enumerate(runs):
             curve = run.curve(name)
             if WHOLE in curve:
-                axes.plot(curve.index, curve[WHOLE], color=cycled(RUN_COLOURS, index), linewidth=1.6)
+                style = {"color": cycled(RUN_COLOURS, index), "linestyle": _run_dashes(index)}
+                axes.plot(curve.index, curve[WHOLE], linewidth=1.6, **style)
         axes.set_title(quantities[name], fontsize=TEXT_SIZE + 1, color=INK, loc="left")
     legend(figure, _run_handles(runs, marked=False))
     return figure

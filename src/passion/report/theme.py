@@ -5,8 +5,11 @@ RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
 """Okabe and Ito's palette, distinct for colour-blind eyes; its black a little lighter, since matplotlib writes none."""
 MODALITY_COLOURS = ("#332288", "#cc6677", "#117733", "#ddaa33", "#88ccee", "#aa4499", "#999933")
 """After Tol's muted palette; lines and marks differ in their dashes and shapes too."""
-CLASS_COLOURS = ("#e34a33", "#4db6e8", "#ffe14d", "#c994e0", "#66c2a5", "#fdae61")
-"""Of masks; told apart over grey images, by colour-blind eyes too."""
+CLASS_COLOURS = (
+    "#e34a33", "#4db6e8", "#ffe14d", "#782dff", "#a54b69", "#b4ffa5", "#0069c3", "#00ffe1", "#e18787", "#f07800",
+    "#e14bff", "#ffb469",
+)  # fmt: skip
+"""Of masks; told apart over grey images, by colour-blind eyes too: each is as far as can be from those before it."""
 
 DARK = {
     INK: "#e4e8ec", FAINT: "#9aa5b1", GRID: "#303843", LINK: "#55606c",
