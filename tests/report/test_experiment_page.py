@@ -10,13 +10,14 @@ from command_line import passion, refused
 from grid_files import mark_as_phantom, write_grid
 from test_page import Page
 
+from passion.report import experiment_page
 from passion.report.bootstrap import Bootstrap
 from passion.report.effects import records, weighted_means
 from passion.report.experiment_page import write_experiment_report
 from passion.report.experiment_views import region_tables, subset_tables
 from passion.report.folder import read_experiment
 from passion.report.verdicts import tag, verdicts
-from passion.report.viewer_data import write_viewer
+from passion.report.viewer_data import pack_cases
 
 FEW = Bootstrap(count=50)
 INTERVAL = re.compile(r"[+-]?[\d.]+ \[[+-]?[\d.]+, [+-]?[\d.]+\]")
@@ -154,16 +155,25 @@ def test_what_is_passed_on_carries_its_licences(page: Path) -> None:
     assert terms.partition(": ")[2] in notice
 
 
-def test_cases_that_are_too_large_are_thinned_and_then_left_out(grid: Path, tmp_path: Path) -> None:
+def test_cases_that_are_too_large_are_thinned_and_then_left_out(grid: Path) -> None:
     experiment = read_experiment(grid)
-    assert write_viewer(experiment, tmp_path / "all") == 2
-    sizes = {path.stem: path.stat().st_size for path in (tmp_path / "all").glob("case[01]*.js")}
-    whole = sum(size for name, size in sizes.items() if name.startswith("case0"))
-    assert write_viewer(experiment, tmp_path / "thin", whole - 1) == 2
-    thin = (tmp_path / "thin/cases.js").read_text()
+    scripts = pack_cases(experiment)
+    assert {"cases", "case0", "case1"} <= scripts.keys()
+    whole = sum(len(text) for name, text in scripts.items() if name.startswith("case0"))
+    thin = pack_cases(experiment, whole - 1)["cases"]
     assert thin.count('"shape": [18, 22, 15]') == thin.count('"spacing": [2.0, 2.0, 3.0]') == 2
-    assert write_viewer(experiment, tmp_path / "none", 100) == 0
-    assert not (tmp_path / "none").exists()
+    assert pack_cases(experiment, 100) == {}
+
+
+def test_a_page_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(name: str, **content: object) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(experiment_page, "render", fails)
+    out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=2, unfinished=["pixel", "semantic"])
+    with pytest.raises(MemoryError):
+        write_experiment_report(out, tmp_path / "page", FEW)
+    assert not (tmp_path / "page").exists()
 
 
 def test_evaluations_that_kept_no_volumes_make_a_page_without_a_viewer(tmp_path: Path) -> None:

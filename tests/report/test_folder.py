@@ -7,7 +7,7 @@ import pytest
 from grid_files import write_grid
 
 from passion.errors import InputError
-from passion.experiments.states import State
+from passion.experiments.states import State, why_broken
 from passion.report.folder import is_experiment, read_experiment
 
 
@@ -35,8 +35,8 @@ def test_tables_rows_and_what_is_left(grid: Path) -> None:
         for seed in (0, 1)
     }
     broken, new = experiment.unfinished
-    assert (broken.state, experiment.reason(broken)) == (State.BROKEN, "RuntimeError: out of memory")
-    assert (new.state, experiment.reason(new)) == (State.NEW, "")
+    assert (broken.state, broken.reason) == (State.BROKEN, "RuntimeError: out of memory")
+    assert (new.state, new.reason) == (State.NEW, "")
     assert experiment.cells == 12 + 18 - 4
 
 
@@ -75,6 +75,16 @@ def test_a_table_of_which_nothing_is_finished_has_no_study(small: Path) -> None:
     assert first.study is None
     assert first.scores.empty
     assert second.study is not None
+
+
+def test_why_a_cell_broke_is_read_with_its_state(small: Path) -> None:
+    """An experiment that tries it again meanwhile takes the reason away."""
+    experiment = read_experiment(small)
+    [path] = small.glob("cells/*/broken.txt")
+    path.unlink()
+    [broken] = [place for place in experiment.unfinished if place.state is State.BROKEN]
+    assert broken.reason == "RuntimeError: out of memory"
+    assert why_broken(small, broken.cell) == ""
 
 
 def test_runs_that_are_laid_beside_each_other_are_of_one_seed(grid: Path) -> None:

@@ -75,7 +75,7 @@ def write_experiment_report(folder: Path, out: Path, bootstrap: Bootstrap = USUA
         raise InputError(f"--out {out}: {out / VIEWER} is not a page's; choose another folder")
     experiment = read_experiment(folder)
     # Imported here because matplotlib is optional.
-    from passion.report.viewer_data import write_viewer
+    from passion.report.viewer_data import pack_cases, write_viewer
 
     begun = [table for table in experiment.tables if table.study is not None]
     made = _made(begun, bootstrap)
@@ -84,7 +84,7 @@ def write_experiment_report(folder: Path, out: Path, bootstrap: Bootstrap = USUA
         Section(f"table{number}", title_of(table), *parts.pop("tables"), **parts)
         for number, (table, parts) in enumerate(zip(begun, made, strict=True))
     ]
-    shown = write_viewer(experiment, out / VIEWER)
+    scripts = pack_cases(experiment)
     page = render(
         "experiment.html",
         experiment=folder.resolve().name,
@@ -98,10 +98,11 @@ def write_experiment_report(folder: Path, out: Path, bootstrap: Bootstrap = USUA
         cells=experiment.cells,
         unfinished=_unfinished(experiment),
         trainings=[_training(table) for table in begun],
-        viewer=shown > 0,
+        viewer=bool(scripts),
         more_style=read("experiment.css"),
         sort=read("viewer/sort.js"),
     )
+    write_viewer(scripts, out / VIEWER)
     write_text(out / PAGE, page)
     return out / PAGE
 
@@ -219,7 +220,7 @@ def _made(tables: Sequence[TableOfOne], bootstrap: Bootstrap) -> list[dict[str, 
 def _unfinished(experiment: Experiment) -> list[tuple[str, str, str]]:
     """Name, state and reason of each cell that is not done."""
     words = {State.BROKEN: "broken", State.BEGUN: "begun", State.NEW: "not begun"}
-    return [(place.cell, words[place.state], experiment.reason(place)) for place in experiment.unfinished]
+    return [(place.cell, words[place.state], place.reason) for place in experiment.unfinished]
 
 
 def _training(table: TableOfOne) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Place:
         rates: missing rate of each modality that was asked for; None: perfect data.
         cell: its name.
         state: how far it is.
+        reason: why it broke; empty where it did not.
     """
 
     dataset: str
@@ -42,6 +43,7 @@ class Place:
     rates: Mapping[str, float] | None
     cell: str
     state: State
+    reason: str
 
     @property
     def row(self) -> tuple[str, str, str]:
@@ -155,10 +157,6 @@ class Experiment:
         """How many there are to be."""
         return len({place.cell for table in self.tables for place in table.places})
 
-    def reason(self, place: Place) -> str:
-        """Why a cell broke; empty where it did not."""
-        return why_broken(self.folder, place.cell) if place.state is State.BROKEN else ""
-
 
 def is_experiment(folder: Path) -> bool:
     """Whether `passion experiment` wrote this folder, and not `passion train`."""
@@ -200,9 +198,15 @@ def _content(path: Path, again: str) -> dict[str, Any]:
 
 def _places(folder: Path, name: str, content: Mapping[str, Any], again: str) -> list[Place]:
     try:
-        return [Place(**place, state=state_of(folder, place["cell"])) for place in content["places"]]
+        return [_place(folder, **place) for place in content["places"]]
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / name}.json: does not describe a table ({error!r}); {again}") from error
+
+
+def _place(folder: Path, *, cell: str, **words: Any) -> Place:
+    """With its state as it is now: an experiment that runs meanwhile changes it."""
+    state = state_of(folder, cell)
+    return Place(**words, cell=cell, state=state, reason=why_broken(folder, cell) if state is State.BROKEN else "")
 
 
 def _of_one(name: str, shape: Shape, dataset: str, places: Sequence[Place], runs: Mapping[str, Run]) -> TableOfOne:

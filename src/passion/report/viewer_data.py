@@ -42,18 +42,17 @@ class Candidate:
     shown: Shown
 
 
-def write_viewer(experiment: Experiment, folder: Path, most_bytes: int = MOST_BYTES) -> int:
-    """Write the viewer and its cases to `folder`, whole or not at all.
+def pack_cases(experiment: Experiment, most_bytes: int = MOST_BYTES) -> dict[str, str]:
+    """The scripts that `viewer.js` reads, by file name without its ending.
 
     Each study is shown in its main setting; first one case of each study, then the second of each.
 
     Args:
         experiment: whose runs kept volumes.
-        folder: to write.
         most_bytes: cases that would exceed it are left out.
 
     Returns:
-        How many cases there are; with none `folder` is removed, since it would show cases of an earlier time.
+        The list `cases` and what it lists; empty where there is no case.
     """
     contents: dict[str, str] = {}
     cases: list[dict[str, Any]] = []
@@ -66,16 +65,25 @@ def write_viewer(experiment: Experiment, folder: Path, most_bytes: int = MOST_BY
                 cases.append(described)
                 contents |= scripts
                 break
-    if not cases:
+    return {**contents, "cases": _script("cases", cases)} if cases else {}
+
+
+def write_viewer(scripts: Mapping[str, str], folder: Path) -> None:
+    """Write the viewer and its cases to `folder`, whole or not at all.
+
+    Args:
+        scripts: see `pack_cases`; without any, `folder` is removed, since it would show cases of an earlier time.
+        folder: to write.
+    """
+    if not scripts:
         withdraw_folder(folder)
-        return 0
+        return
     with replacing_folder(folder) as beside:
         for name in OWN_FILES:
             text = files("passion.report").joinpath("viewer", name).read_text(encoding="utf-8")
             write_text(beside / name, text)
-        for file, text in {**contents, "cases": _script("cases", cases)}.items():
+        for file, text in scripts.items():
             write_text(beside / f"{file}.js", text)
-    return len(cases)
 
 
 def _candidates(experiment: Experiment) -> list[Candidate]:
