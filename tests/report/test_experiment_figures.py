@@ -3,8 +3,9 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from grid_files import write_grid
+from grid_files import write_grid, write_many_modalities
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,8 +13,10 @@ from matplotlib.lines import Line2D
 from passion.report import experiment_figures as figures
 from passion.report import masks
 from passion.report.bootstrap import Bootstrap
-from passion.report.figures import MODALITY_DASHES, RUN_MARKERS, cycled, image_uri, legend, panels
+from passion.report.experiment_views import subset_tables
+from passion.report.figures import MODALITY_DASHES, RUN_MARKERS, cycled, dice_by_subset, image_uri, legend, panels
 from passion.report.folder import TableOfOne, read_experiment
+from passion.report.results import subset_names
 from passion.report.theme import CLASS_COLOURS, DARK, INK, MODALITY_COLOURS, PAPER, RUN_COLOURS, themed
 
 FEW = Bootstrap(count=50)
@@ -83,6 +86,34 @@ def test_a_legend_takes_what_room_it_needs() -> None:
     figure, _ = panels(1, 1, (5.0, 3.0))
     legend(figure, [Line2D([], [], label=name) for name in "ab"])
     assert figure.get_size_inches().tolist() == [5.0, 3.0]
+
+
+def test_more_subsets_than_anybody_looks_through_are_shown_by_size(tmp_path: Path) -> None:
+    [table] = read_experiment(write_many_modalities(tmp_path / "out")).tables
+    baseline, passion = table.runs.values()
+    for figure in (figures.subset_matrix(table, "IDT", "mmformer", FEW), dice_by_subset([baseline, passion])):
+        assert figure.get_figheight() < 6
+        assert [text.get_text() for text in figure.axes[0].texts][1:] == [f"{size} of 7" for size in range(1, 8)]
+    sizes = baseline.scores["subset"].str.count(r"\+") + 1
+    figure = figures.subset_matrix(table, "IDT", "mmformer", FEW)
+    drawn = sorted(float(x) for line in figure.axes[1].lines for x in line.get_xdata())
+    expected = 100 * pd.concat([run.scores.groupby(sizes)["dice"].mean() for run in (baseline, passion)])
+    assert drawn == pytest.approx(sorted(expected))
+    view, *_ = subset_tables(table, FEW)["WT"]
+    assert [row.name for row in view.rows] == [*(f"{size} of 7" for size in range(1, 8)), "Average", "Weighted"]
+    own = baseline.scores[(sizes == 3) & (baseline.scores["region"] == "WT")]["dice"].mean()
+    assert view.rows[2].cells[0].text.startswith(f"{100 * own:.1f} [")
+
+
+def test_dots_are_two_collections(second: TableOfOne) -> None:
+    left, *_ = figures.subset_matrix(second, *figures.main_setting(second), FEW).axes
+    assert len(left.lines) == 0
+    full, empty = (collection.get_offsets().tolist() for collection in left.collections)
+    names = subset_names(second.study)
+    assert sorted(full) == [
+        [x, y] for x in range(4) for y in range(15) if second.study.modalities[x] in names[y].split("+")
+    ]
+    assert len(full) + len(empty) == 15 * 4
 
 
 def test_gains_stand_at_the_missing_rates(second: TableOfOne) -> None:

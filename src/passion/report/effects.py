@@ -15,7 +15,7 @@ from passion.report.bootstrap import USUAL, Bootstrap, holm
 from passion.report.folder import TableOfOne
 from passion.report.paper import AVERAGE, COLUMN_OF, paper_table
 from passion.report.statistics import cell_means, paired_differences, subset_frequencies
-from passion.report.tables import AVERAGE_COLUMN
+from passion.report.tables import AVERAGE_COLUMN, subset_rows
 
 Computation = Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame]
 """From scores and the columns that tell cells apart."""
@@ -45,20 +45,32 @@ def table_means(
         table: with a finished cell.
         metric: a column of the scores.
         bootstrap: of the intervals.
-        each_subset: a mean for each subset too.
+        each_subset: a mean for each of `tables.subset_rows` too, in the column subset.
 
     Returns:
         KEYS, the columns of `statistics.cell_means`, and `paper`, NaN where the paper has no such number.
     """
-    found = row_means(table.averaged_scores, metric, bootstrap, each_subset=each_subset)
+    found = row_means(table.averaged_scores, metric, bootstrap, _rows(table) if each_subset else None)
     return _with_paper(found, paper_numbers(table, metric))
 
 
 def row_means(
-    averaged_scores: pd.DataFrame, metric: str, bootstrap: Bootstrap, *, each_subset: bool = False
+    averaged_scores: pd.DataFrame, metric: str, bootstrap: Bootstrap, rows: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """As `table_means` without the paper's numbers, of scores that need no run folders behind them."""
-    return _by_subset(averaged_scores, partial(cell_means, metric=metric, bootstrap=bootstrap), each_subset)
+    """As `table_means` without the paper's numbers, of scores that need no run folders behind them.
+
+    Args:
+        averaged_scores: as those of a table.
+        metric: a column of them.
+        bootstrap: of the intervals.
+        rows: of the subsets, where there is a mean for each row too.
+    """
+    return _by_rows(averaged_scores, partial(cell_means, metric=metric, bootstrap=bootstrap), rows)
+
+
+def _rows(table: TableOfOne) -> dict[str, str]:
+    assert table.study is not None
+    return subset_rows(table.study)
 
 
 def weighted_means(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:
@@ -105,7 +117,7 @@ def table_differences(
         table: with a finished cell.
         metric: a column of the scores.
         bootstrap: of the intervals.
-        each_subset: a difference for each subset too.
+        each_subset: a difference for each of `tables.subset_rows` too, in the column subset.
 
     Returns:
         KEYS, the columns of `statistics.paired_differences`, and `paper`, the same difference of printed numbers.
@@ -119,7 +131,7 @@ def table_differences(
         cells = [key for key in keys if key != "method"]
         return paired_differences(rows, "method", table.methods[0], cells, metric, bootstrap=bootstrap)
 
-    found = _by_subset(scores, differences, each_subset)
+    found = _by_rows(scores, differences, _rows(table) if each_subset else None)
     found["p_holm"] = holm(found["p"].to_numpy(dtype=float))
     return _with_paper(found, _to_first(paper_numbers(table, metric), table))
 
@@ -170,10 +182,13 @@ def settings_compared(table: TableOfOne, network: str) -> list[str]:
     return list(complete.loc[complete["network"] == network, "setting"].unique())
 
 
-def _by_subset(scores: pd.DataFrame, compute: Computation, each_subset: bool) -> pd.DataFrame:
-    """What `compute` finds over all subsets, and before it, if asked for, for each of them."""
+def _by_rows(scores: pd.DataFrame, compute: Computation, rows: Mapping[str, str] | None) -> pd.DataFrame:
+    """What `compute` finds over all subsets, and before it for each of the `rows` of the subsets, if they are given."""
     keys = ["setting", "network", "method", "region"]
-    found = [compute(scores, [*keys, "subset"])] if each_subset else []
+    found = []
+    if rows is not None:
+        of_rows = compute(scores.assign(row=scores["subset"].map(rows)), [*keys, "row"])
+        found.append(of_rows.rename(columns={"row": "subset"}))
     return pd.concat([*found, compute(scores, keys).assign(subset=AVERAGE)], ignore_index=True)
 
 

@@ -22,7 +22,7 @@ from passion.report.experiment_views import (
 from passion.report.folder import Experiment, TableOfOne, read_experiment
 from passion.report.page import RP_CAPTION, FigureView, figure_view
 from passion.report.results import Run
-from passion.report.tables import AVERAGE_COLUMN, METRICS
+from passion.report.tables import AVERAGE_COLUMN, METRICS, about_rows
 from passion.report.templates import check_extras, read, render
 from passion.report.verdicts import verdicts
 from passion.report.views import TableView
@@ -132,11 +132,14 @@ def _modalities(table: TableOfOne, bootstrap: Bootstrap) -> list[FigureView]:
     """Dice by subset, the gain of each modality, and how that goes with the relative preference."""
     from passion.report import experiment_figures as figures
 
+    assert table.study is not None
     setting, network = figures.main_setting(table)
     first, last = table.methods[0], table.methods[-1]
+    rows = about_rows(table.study)
     drawn = {
-        f"Rows: subsets of modalities (filled dots: at hand), {setting}, {network}. Marks: the methods, with 95 % "
-        "intervals.": figures.subset_matrix(table, setting, network, bootstrap),
+        f"{rows}; {setting}, {network}. Marks: the methods, with 95 % intervals.": figures.subset_matrix(
+            table, setting, network, bootstrap
+        ),
         f"What {last} gains over {first} with one modality alone, against how often that was missing in training; "
         "all settings, 95 % intervals.": figures.gain_by_rate(table, bootstrap),
         "Dice with one modality alone against its relative preference at the end of training. Empty marks: "
@@ -227,7 +230,7 @@ def _training(table: TableOfOne) -> dict[str, Any]:
     """How the finished runs of a table were trained; values that differ between them stand side by side."""
     runs = table.runs.values()
     finished = [len(table.runs_of(*row)) for row in table.rows]
-    facts = {
+    facts: dict[str, list[object]] = {
         "Training cases": [len(run.presence) for run in runs],
         "Test cases": [run.scores["case"].nunique() for run in runs],
         "Epochs": [int(run.history["epoch"].max()) + 1 for run in runs],

@@ -28,6 +28,7 @@ from passion.report.tables import (
     WEIGHTED_ROW,
     format_interval,
     format_value,
+    subset_rows,
 )
 from passion.report.views import Cell, Row, TableView, difference_and_p
 
@@ -102,7 +103,7 @@ def _key_names(table: TableOfOne) -> list[str]:
 
 
 def subset_tables(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> dict[str, list[TableView]]:
-    """Dice by region: means, then differences to the first method; a row a subset (Table 3, transposed)."""
+    """Dice by region: means, then differences to the first method; by `subset_rows` (Table 3, transposed)."""
     assert table.study is not None
     means = pd.concat(
         [table_means(table, bootstrap=bootstrap, each_subset=True), weighted_means(table, bootstrap=bootstrap)]
@@ -137,15 +138,17 @@ def _by_subset(
     assert table.study is not None
     numbers = records(found)
     groups = {row: f"{row[0]} {row[2]}, {row[1]}" for row in table.rows if (*row, AVERAGE, region) in numbers}
+    names = dict.fromkeys(subset_rows(table.study).values())
+    modalities = table.study.modalities if list(names) == subset_names(table.study) else ()
     rows = [
         Row(
-            TOTALS.get(subset, subset),
-            [cell for row in groups for cell in cells_of(numbers[(*row, subset, region)])],
-            dots=[] if subset in TOTALS else [name in subset.split("+") for name in table.study.modalities],
-            total=subset in TOTALS,
+            TOTALS.get(name, name),
+            [cell for row in groups for cell in cells_of(numbers[(*row, name, region)])],
+            dots=[] if name in TOTALS else [modality in name.split("+") for modality in modalities],
+            total=name in TOTALS,
         )
-        for subset in [*subset_names(table.study), *TOTALS]
-        if all((*row, subset, region) in numbers for row in groups)
+        for name in [*names, *TOTALS]
+        if all((*row, name, region) in numbers for row in groups)
     ]
     shown = dict.fromkeys(groups.values(), tuple(columns))
-    return TableView(caption, "Subset", shown, rows, modalities=table.study.modalities)
+    return TableView(caption, "Subset" if modalities else "Modalities", shown, rows, modalities=modalities)

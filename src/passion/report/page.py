@@ -12,7 +12,7 @@ from passion.files import write_text
 from passion.report.comparison import cautions, read_runs
 from passion.report.results import Run
 from passion.report.statistics import subset_frequencies
-from passion.report.tables import METRICS, common_metrics
+from passion.report.tables import METRICS, about_rows, common_metrics
 from passion.report.templates import check_extras, render
 from passion.report.views import by_subset, differences, overview
 
@@ -33,10 +33,6 @@ RP_CAPTION = (
     "preferred, below 0 neglected; the closer the lines to 0, the more balanced the modalities."
 )
 BETA_CAPTION = "Weight β of each modality's pixel-wise distillation; it grows for neglected modalities."
-DICE_CAPTION = (
-    "Mean Dice over cases for every subset of modalities (a row, filled dots: modalities at hand). "
-    "Averages at the bottom."
-)
 MODALITY_LOSSES = {
     "unimodal": "Uni-modal loss",
     "pixel": "Pixel-wise distillation loss",
@@ -115,8 +111,8 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "dice_figure": figure_view(
             figures.dice_by_subset(runs),
-            f"Mean Dice in percent of {names} for every subset of modalities.",
-            DICE_CAPTION,
+            f"Mean Dice in percent of {names} by what modalities are at hand.",
+            f"Mean Dice over cases. {about_rows(runs[0].study)}. Averages at the bottom.",
         ),
         "balance": [figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in balance if figure],
         "losses": [figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in losses if figure],
