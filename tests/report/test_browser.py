@@ -292,6 +292,24 @@ def test_tables_sort_and_return(browser: Any, page: Path) -> None:
     tab.close()
 
 
+def test_names_of_modalities_stand_above_their_dots_however_long_they_are(browser: Any, page: Path) -> None:
+    tab = Tab(browser, page)
+    apart = tab.page.evaluate(
+        """() => {
+            const table = document.querySelector('table:has(.names)');
+            const names = [...table.querySelectorAll('.names span')];
+            for (const name of names) name.textContent = 'contrast-enhanced T1';
+            const dots = [...table.querySelector('tbody .dots').children];
+            const box = one => one.getBoundingClientRect();
+            const middle = one => box(one).x + box(one).width / 2;
+            return names.map((name, at) => [Math.abs(middle(name) - middle(dots[at])), box(name).width]);
+        }"""
+    )
+    assert len(apart) == 4
+    assert all(aside < 3 and width < 30 for aside, width in apart)
+    tab.close()
+
+
 @pytest.mark.parametrize("width", [375, 1200])
 def test_nothing_scrolls_sideways_but_tables(browser: Any, page: Path, width: int) -> None:
     tab = Tab(browser, page, width=width, scheme="dark")
