@@ -253,7 +253,7 @@ def test_a_page_without_its_folder_says_so(browser: Any, page: Path, tmp_path: P
 
 def test_tables_sort_and_return(browser: Any, page: Path) -> None:
     tab = Tab(browser, page)
-    table = tab.page.locator("#table0 table.sortable").first
+    table = tab.page.locator("#table2-BraTS2020 table.sortable").first
     head = table.locator("th[data-column='3']")
 
     def column() -> list[float]:
@@ -277,7 +277,7 @@ def test_tables_sort_and_return(browser: Any, page: Path) -> None:
         assert names == sorted(names, key=str.lower, reverse=reverse)
     # What is smaller than 0.001 stands before it.
     tab.page.evaluate(
-        "cells => [...document.querySelectorAll('#table0 tbody')][0].querySelectorAll('tr').forEach("
+        "cells => [...document.querySelectorAll('#table2-BraTS2020 tbody')][0].querySelectorAll('tr').forEach("
         "(row, at) => { row.cells[3].textContent = cells[at]; })",
         ["0.001", "<0.001", "—", "0.002", "<0.001", "+0.001"],
     )
@@ -285,7 +285,7 @@ def test_tables_sort_and_return(browser: Any, page: Path) -> None:
         head.locator("button").click()
     smallest = table.locator("tbody tr > :nth-child(4)").all_inner_texts()
     assert smallest == ["<0.001", "<0.001", "0.001", "+0.001", "0.002", "—"]
-    by_subset = tab.page.locator("#table1 table.sortable").first
+    by_subset = tab.page.locator("#table3-BraTS2020 table.sortable").first
     by_subset.locator("th[data-column='1'] button").click()
     assert by_subset.locator("tbody tr.total th").all_inner_texts() == ["Average", "Weighted"]
     assert by_subset.locator("tbody tr").last.locator("th").inner_text() == "Weighted"

@@ -30,7 +30,7 @@ def text(page: Path) -> str:
 
 def test_the_page_has_its_sections_and_names_what_is_missing(text: str) -> None:
     sections = [attributes["id"] for tag, attributes in Page(text).tags if tag == "section"]
-    assert sections == ["summary", "viewer", "table0", "table1", "training", "unfinished"]
+    assert sections == ["summary", "viewer", "table2-BraTS2020", "table3-BraTS2020", "training", "unfinished"]
     assert "24 of 26 cells are finished" in text
     assert "m2ftrans_passion_0.2-0.4-0.6-0.8_seed1" in text
     assert "RuntimeError: out of memory" in text

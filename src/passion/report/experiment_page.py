@@ -1,5 +1,6 @@
 """The page of a grid of runs: who wins, the paper's tables with the paper's numbers beside, figures, cases in 3D."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from passion.report.experiment_views import (
     title_of,
 )
 from passion.report.folder import Experiment, TableOfOne, read_experiment
-from passion.report.page import RP_CAPTION, FigureView, figure_view
+from passion.report.pictures import RP_CAPTION, FigureView, figure_view
 from passion.report.results import Run
 from passion.report.tables import AVERAGE_COLUMN, METRICS, about_rows
 from passion.report.templates import check_extras, read, render
@@ -81,8 +82,8 @@ def write_experiment_report(folder: Path, out: Path, bootstrap: Bootstrap = USUA
     made = _made(begun, bootstrap)
     found = [verdict for parts in made for verdict in parts.pop("verdicts")]
     sections = [
-        Section(f"table{number}", title_of(table), *parts.pop("tables"), **parts)
-        for number, (table, parts) in enumerate(zip(begun, made, strict=True))
+        Section(_anchor(table), title_of(table), *parts.pop("tables"), **parts)
+        for table, parts in zip(begun, made, strict=True)
     ]
     scripts = pack_cases(experiment)
     page = render(
@@ -105,6 +106,11 @@ def write_experiment_report(folder: Path, out: Path, bootstrap: Bootstrap = USUA
     write_viewer(scripts, out / VIEWER)
     write_text(out / PAGE, page)
     return out / PAGE
+
+
+def _anchor(table: TableOfOne) -> str:
+    """What links lead to its section by, whatever else is finished."""
+    return re.sub(r"[^\w-]+", "-", f"{table.name}-{table.dataset}")
 
 
 def _notes(tables: Sequence[TableOfOne]) -> list[str]:
