@@ -239,7 +239,7 @@ def _training(table: TableOfOne) -> dict[str, Any]:
     facts: dict[str, list[object]] = {
         "Training cases": [len(run.presence) for run in runs],
         "Test cases": [run.scores["case"].nunique() for run in runs],
-        "Epochs": [int(run.history["epoch"].max()) + 1 for run in runs],
+        "Epochs": [f"{run.history['epoch'].max() + 1:g}" for run in runs],
         "Finished seeds": [f"{from_to(finished)} of {table.seeds}"],
         "Dimensions": [f"{run.study.spatial_dims}D" for run in runs],
         "Patch": [patch for run in runs if (patch := _patch(run)) is not None],
