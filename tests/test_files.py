@@ -13,7 +13,7 @@ import pytest
 from command_line import refused
 
 from passion.errors import InputError
-from passion.files import alone_in, replacing, replacing_folder, sweep
+from passion.files import alone_in, replacing, replacing_folder, sweep, withdraw_folder
 
 CALLS = [(os, "fsync"), (Path, "rename"), (Path, "replace"), (Path, "chmod"), (Path, "unlink"), (shutil, "rmtree")]
 """Between any two of these a process is killed."""
@@ -83,6 +83,15 @@ def test_a_folder_is_the_old_or_the_new_one_at_every_moment(tmp_path: Path) -> N
         assert os.listdir(tmp_path) == ["a"]
     assert moments >= 8
     assert absent == 1
+
+
+def test_a_folder_that_is_withdrawn_is_gone_where_its_link_leads_too(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/image.js").write_text("a patient")
+    (tmp_path / "here").symlink_to(tmp_path / "there")
+    withdraw_folder(tmp_path / "here")
+    assert list(tmp_path.iterdir()) == []
+    withdraw_folder(tmp_path / "nothing")
 
 
 def test_what_a_living_process_writes_is_not_swept(tmp_path: Path) -> None:

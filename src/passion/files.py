@@ -233,6 +233,20 @@ def restore_folder(path: Path) -> None:
         aside.rename(path)
 
 
+def withdraw_folder(path: Path) -> None:
+    """Remove the folder at `path`, the one that a link there leads to, and what killed processes left of replacing it.
+
+    Raises:
+        OSError: some of it cannot be removed.
+    """
+    place = real_place(Path(path))
+    sweep(place.parent, _ending(place))
+    for folder in (place.with_name(ASIDE + _ending(place)), place):
+        if folder.exists():
+            shutil.rmtree(folder)
+    path.unlink(missing_ok=True)
+
+
 @contextmanager
 def alone_in(folder: Path, refusal: str) -> Iterator[None]:
     """Keep every other process that asks for the same out of `folder`, which is made if it is not there.

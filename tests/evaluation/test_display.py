@@ -79,20 +79,17 @@ def test_slices_from_the_side_run_down_and_to_the_back(axes: str, tmp_path: Path
     np.testing.assert_array_equal(found["a/pixel_mm"], [3, 2])
 
 
-@pytest.mark.parametrize(
-    ("affine", "flipped"),
-    [((-1, -2, 3), ()), ((1, 2, 3), (0, 1)), ((-1, 2, -3), (1, 2))],
-)
-def test_volumes_run_to_the_left_to_the_back_and_up(
-    affine: tuple[int, ...], flipped: tuple[int, ...], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "LAI", "PSL", "LSP", "ILA"])
+def test_volumes_run_to_the_left_to_the_back_and_up_whatever_the_grid(axes: str, tmp_path: Path) -> None:
     shape = (4, 3, 2)
     random = np.random.default_rng(1)
     image, target = random.normal(size=shape).astype(np.float32), random.integers(0, 4, shape, dtype=np.uint8)
-    whole = whole_case(tmp_path, image, target, np.diag([*affine, 1]))
-    found = display_volumes(whole, {"t1": target})
+    turn = ornt_transform(axcodes2ornt("LPS"), axcodes2ornt(tuple(axes)))
+    here, there = (apply_orientation(array, turn).copy() for array in (image, target))
+    affine = np.diag([-1.0, -2.0, 3.0, 1.0]) @ inv_ornt_aff(turn, shape)
+    found = display_volumes(whole_case(tmp_path, here, there, affine), {"t1": there})
     assert sorted(found) == ["a/image/t1", "a/prediction/t1", "a/reference", "a/spacing_mm"]
-    np.testing.assert_array_equal(found["a/reference"], np.flip(target, flipped))
-    np.testing.assert_array_equal(found["a/prediction/t1"], np.flip(target, flipped))
-    np.testing.assert_array_equal(found["a/image/t1"], np.flip(grey_levels(image), flipped))
+    np.testing.assert_array_equal(found["a/reference"], target)
+    np.testing.assert_array_equal(found["a/prediction/t1"], target)
+    np.testing.assert_array_equal(found["a/image/t1"], grey_levels(image))
     np.testing.assert_array_equal(found["a/spacing_mm"], [1, 2, 3])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,26 @@ def write_cell(
         volumes = {key: value for name in names[:2] for key, value in volume(study, name, method, shape, draw).items()}
         np.savez_compressed(scored / "volumes.npz", **volumes)
         np.savez_compressed(scored / "examples.npz", **_slices(volumes))
+
+
+def write_many_modalities(out: Path) -> Path:
+    """A table by subsets, of a study with seven modalities: 127 subsets."""
+    study = replace(BRATS2020, name="Many", modalities=tuple(f"sequence-{number}" for number in range(7)))
+    rates = dict.fromkeys(study.modalities, 0.5)
+    places = []
+    for method in ("Baseline", "+PASSION"):
+        words = {"dataset": study.name, "setting": "IDT", "network": "mmformer", "method": method, "seed": 0}
+        places.append({**words, "rates": rates, "cell": f"Many_{method.strip('+').lower()}"})
+        write_cell(out / "runs" / str(places[-1]["cell"]), study, places[-1], 3, (12, 12, 9))
+    (out / "cells").mkdir()
+    (out / "own.json").write_text(json.dumps({"shape": "subsets", "places": places}))
+    return out
+
+
+def mark_as_phantom(run: Path) -> None:
+    """As that of a run on phantoms is."""
+    content = json.loads((run / "study.json").read_text())
+    (run / "study.json").write_text(json.dumps({**content, "phantom": True}))
 
 
 def _history(method: str, rates: Mapping[str, float], draw: np.random.Generator) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from passion.report.effects import (
     overall_differences,
     overall_means,
     paper_numbers,
+    paper_over_settings,
     records,
     settings_compared,
     table_differences,
@@ -134,7 +135,7 @@ def test_overall_numbers_are_over_what_every_method_has(tmp_path: Path) -> None:
         unfinished=["0.5-0.5", "0.8-0.8", "pmr_0.2-0.2-0.8-0.5", "moddrop_0.2-0.2-0.5-0.8_seed1"],
     )  # fmt: skip
     [table] = read_experiment(out).tables
-    assert settings_compared(table) == ["(s,m,l)"]
+    assert settings_compared(table, "mmformer") == ["(s,m,l)"]
     found = records(overall_means(table, bootstrap=FEW))
     assert len(found) == 4
     place = (EVERY, "mmformer", "+PASSION", "average", "Avg.")
@@ -146,13 +147,31 @@ def test_overall_numbers_are_over_what_every_method_has(tmp_path: Path) -> None:
     assert gain["paper"] == pytest.approx(69.31 - 67.66)
 
 
+def test_overall_numbers_of_a_network_are_over_its_own_settings(tmp_path: Path) -> None:
+    out = write_grid(tmp_path / "out", ["table1"], seeds=1, cases=3, unfinished=["pmr", "moddrop"])
+    [table] = read_experiment(out).tables
+    settings = settings_compared(table, "mmformer")
+    later = [replace(place, network="rfnet") for place in table.places if place.setting in settings[:2]]
+    table = replace(table, places=[*table.places, *later])
+    assert settings_compared(table, "rfnet") == settings[:2]
+    assert settings_compared(table, "mmformer") == settings
+    assert len(settings) == 6
+    # The paper's number is over the same settings; it has none of this network, so that of mmFormer stands in.
+    printed = paper_numbers(table, "dice")
+    other = printed.rename(index={"mmformer": "rfnet"}, level="network")
+    found = paper_over_settings(table, pd.concat([printed, other]))
+    for network, own in (("mmformer", settings), ("rfnet", settings[:2])):
+        expected = [printed[setting, "mmformer", "+PASSION", "average", "Avg."] for setting in own]
+        assert found[EVERY, network, "+PASSION", "average", "Avg."] == pytest.approx(np.mean(expected))
+
+
 def test_a_seed_with_fewer_settings_does_not_change_what_overall_numbers_are_over(tmp_path: Path) -> None:
     """Averaged over other settings than the rest it would seem to differ from them."""
     later = ["0.2-0.2-0.8-0.5_seed1"]
     [table] = read_experiment(write_grid(tmp_path / "some", ["table1"], seeds=2, cases=3, unfinished=later)).tables
     [alone] = read_experiment(write_grid(tmp_path / "one", ["table1"], seeds=1, cases=3, unfinished=[])).tables
     assert table.seeds == 2
-    assert len(settings_compared(table)) == 6
+    assert len(settings_compared(table, "mmformer")) == 6
     pd.testing.assert_frame_equal(overall_differences(table, bootstrap=FEW), overall_differences(alone, bootstrap=FEW))
 
 

@@ -1,19 +1,23 @@
+import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from command_line import passion, refused
-from grid_files import write_grid
+from grid_files import mark_as_phantom, write_grid
 from test_page import Page
 
+from passion.report import experiment_page
 from passion.report.bootstrap import Bootstrap
 from passion.report.effects import records, weighted_means
 from passion.report.experiment_page import write_experiment_report
 from passion.report.experiment_views import region_tables, subset_tables
 from passion.report.folder import read_experiment
 from passion.report.verdicts import tag, verdicts
-from passion.report.viewer_data import write_viewer
+from passion.report.viewer_data import pack_cases
 
 FEW = Bootstrap(count=50)
 INTERVAL = re.compile(r"[+-]?[\d.]+ \[[+-]?[\d.]+, [+-]?[\d.]+\]")
@@ -26,10 +30,11 @@ def text(page: Path) -> str:
 
 def test_the_page_has_its_sections_and_names_what_is_missing(text: str) -> None:
     sections = [attributes["id"] for tag, attributes in Page(text).tags if tag == "section"]
-    assert sections == ["summary", "viewer", "table0", "table1", "training", "unfinished"]
+    assert sections == ["summary", "viewer", "table2-BraTS2020", "table3-BraTS2020", "training", "unfinished"]
     assert "24 of 26 cells are finished" in text
     assert "m2ftrans_passion_0.2-0.4-0.6-0.8_seed1" in text
     assert "RuntimeError: out of memory" in text
+    assert "Case case000, (0.2,0.4,0.6,0.8), mmformer, seed 0." in text
 
 
 def test_who_wins_is_said_first_and_bold_is_never_without_an_interval(text: str) -> None:
@@ -62,6 +67,27 @@ def test_averages_are_shown_weighted_too(grid: Path, text: str) -> None:
     assert "by the share of the training cases" in text
 
 
+def test_what_makes_numbers_hard_to_read_is_said_first(tmp_path: Path, text: str) -> None:
+    assert "Please note" not in text
+    out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=3, unfinished=["pixel", "+semantic"])
+    for run in (out / "runs").iterdir():
+        mark_as_phantom(run)
+    scored = next((out / "runs").glob("*passion*")) / "evaluation/test-last"
+    settings = json.loads((scored / "settings.json").read_text())
+    (scored / "settings.json").write_text(json.dumps({**settings, "overlap": 0.25}))
+    lines = [line for line in (scored / "scores.csv").open() if not line.startswith("case001,t1,")]
+    (scored / "scores.csv").write_text("".join(lines))
+    text = write_experiment_report(out, tmp_path / "page", FEW).read_text()
+    notes = re.findall("<li>(.*?)</li>", text[text.index("Please note") : text.index('id="summary"')])
+    assert notes == [
+        "The cases of BraTS2020 are phantoms, which are made up: nothing here is of a patient.",
+        "BraTS2020: The runs were scored on different cases or subsets; their averages are not comparable.",
+        "BraTS2020: Not every case has every modality, so the subsets are averaged over different cases.",
+        "BraTS2020: The runs were evaluated with different settings of “overlap”.",
+    ]
+    assert "mean of all subsets and of WT, TC, ET. The cases of BraTS2020 are phantoms." in text
+
+
 def test_the_winner_is_not_always_passion(tmp_path: Path) -> None:
     out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=3, unfinished=["pixel", "+semantic", "passion"])
     [table] = read_experiment(out).tables
@@ -86,6 +112,36 @@ def test_the_winner_is_not_always_passion(tmp_path: Path) -> None:
     assert verdict.head.startswith("Nothing to compare yet: it takes a setting that Baseline and")
 
 
+def test_a_card_says_what_its_network_has_and_what_p_is_corrected_for(grid: Path) -> None:
+    table = read_experiment(grid).tables[1]
+    both_seeds = [place for place in table.places if place.network == "mmformer"]
+    first_seed = [place for place in table.places if place.network == "rfnet" and place.seed == 0]
+    one, other = verdicts(replace(table, places=[*both_seeds, *first_seed]), FEW)
+    assert (one.title, other.title) == ("Table 3, BraTS2020, mmformer", "Table 3, BraTS2020, rfnet")
+    for verdict, seeds in ((one, "2 seeds"), (other, "1 seed")):
+        assert "corrected for 2 comparisons" in verdict.rest
+        assert f"mmformer, missing rates IDT, 8 cases, {seeds}" in verdict.scope.replace("rfnet", "mmformer")
+        assert verdict.ranking is not None
+        assert verdict.ranking.note.startswith(f"8 cases, {seeds}. ")
+        assert "Holm-corrected for 2 comparisons." in verdict.ranking.note
+
+
+def test_it_says_how_all_finished_runs_were_trained(tmp_path: Path) -> None:
+    out = write_grid(tmp_path / "out", ["table2"], seeds=2, cases=3, unfinished=["pixel", "semantic"])
+    shutil.rmtree(next((out / "runs").glob("*passion*seed1")))
+    other = next((out / "runs").glob("*baseline*seed1"))
+    config = yaml.safe_load((other / "config.yaml").read_text())
+    (other / "config.yaml").write_text(yaml.safe_dump({**config, "data": {"patch_size": 96}}))
+    history = [line for line in (other / "history.csv").open() if not line.startswith("56,")]
+    (other / "history.csv").write_text("".join(history))
+    text = write_experiment_report(out, tmp_path / "page", FEW).read_text()
+    facts = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", text[text.index('id="training"') :]))
+    assert (facts["Epochs"], facts["Patch"], facts["Finished seeds"]) == ("57, 53", "80, 96", "0 to 2 of 2")
+    single = "with one seed it does not say what another training would give"
+    assert f"3 cases, 1 to 2 seeds. In brackets: 95 % interval for other cases and seeds; {single}.</p>" in text
+    assert "bootstrap intervals" not in text
+
+
 def test_it_asks_the_network_for_nothing(text: str, page: Path) -> None:
     links = [attributes[name] for _, attributes in Page(text).tags for name in ("src", "href") if name in attributes]
     assert {link for link in links if not link.startswith(("data:", "#"))} == {"viewer/viewer.js"}
@@ -99,16 +155,25 @@ def test_what_is_passed_on_carries_its_licences(page: Path) -> None:
     assert terms.partition(": ")[2] in notice
 
 
-def test_cases_that_are_too_large_are_thinned_and_then_left_out(grid: Path, tmp_path: Path) -> None:
+def test_cases_that_are_too_large_are_thinned_and_then_left_out(grid: Path) -> None:
     experiment = read_experiment(grid)
-    assert write_viewer(experiment, tmp_path / "all") == 2
-    sizes = {path.stem: path.stat().st_size for path in (tmp_path / "all").glob("case[01]*.js")}
-    whole = sum(size for name, size in sizes.items() if name.startswith("case0"))
-    assert write_viewer(experiment, tmp_path / "thin", whole - 1) == 2
-    thin = (tmp_path / "thin/cases.js").read_text()
+    scripts = pack_cases(experiment)
+    assert {"cases", "case0", "case1"} <= scripts.keys()
+    whole = sum(len(text) for name, text in scripts.items() if name.startswith("case0"))
+    thin = pack_cases(experiment, whole - 1)["cases"]
     assert thin.count('"shape": [18, 22, 15]') == thin.count('"spacing": [2.0, 2.0, 3.0]') == 2
-    assert write_viewer(experiment, tmp_path / "none", 100) == 0
-    assert not (tmp_path / "none").exists()
+    assert pack_cases(experiment, 100) == {}
+
+
+def test_a_page_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(name: str, **content: object) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(experiment_page, "render", fails)
+    out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=2, unfinished=["pixel", "semantic"])
+    with pytest.raises(MemoryError):
+        write_experiment_report(out, tmp_path / "page", FEW)
+    assert not (tmp_path / "page").exists()
 
 
 def test_evaluations_that_kept_no_volumes_make_a_page_without_a_viewer(tmp_path: Path) -> None:
@@ -118,6 +183,19 @@ def test_evaluations_that_kept_no_volumes_make_a_page_without_a_viewer(tmp_path:
     text = write_experiment_report(out, tmp_path / "page", FEW).read_text()
     assert 'id="viewer"' not in text
     assert not (tmp_path / "page/viewer").exists()
+
+
+def test_cases_that_were_taken_away_do_not_stay_beside_the_page(tmp_path: Path) -> None:
+    out = write_grid(tmp_path / "out", ["table2"], seeds=1, cases=2, unfinished=["pixel", "semantic"])
+    page = write_experiment_report(out, tmp_path / "page", FEW)
+    assert (page.parent / "viewer/case0.js").exists()
+    # As processes leave behind that were killed while they wrote.
+    for left in (".replaced-viewer", ".partial-abcviewer"):
+        shutil.copytree(page.parent / "viewer", page.parent / left)
+    for path in out.glob("runs/*/evaluation/test-last/*.npz"):
+        path.unlink()
+    write_experiment_report(out, page.parent, FEW)
+    assert list(page.parent.rglob("*")) == [page]
 
 
 def test_the_command_writes_the_same_again_and_touches_nothing_else(

@@ -1,12 +1,13 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from grid_files import write_grid
 
 from passion.errors import InputError
-from passion.experiments.states import State
+from passion.experiments.states import State, why_broken
 from passion.report.folder import is_experiment, read_experiment
 
 
@@ -34,8 +35,8 @@ def test_tables_rows_and_what_is_left(grid: Path) -> None:
         for seed in (0, 1)
     }
     broken, new = experiment.unfinished
-    assert (broken.state, experiment.reason(broken)) == (State.BROKEN, "RuntimeError: out of memory")
-    assert (new.state, experiment.reason(new)) == (State.NEW, "")
+    assert (broken.state, broken.reason) == (State.BROKEN, "RuntimeError: out of memory")
+    assert (new.state, new.reason) == (State.NEW, "")
     assert experiment.cells == 12 + 18 - 4
 
 
@@ -74,3 +75,33 @@ def test_a_table_of_which_nothing_is_finished_has_no_study(small: Path) -> None:
     assert first.study is None
     assert first.scores.empty
     assert second.study is not None
+
+
+def test_why_a_cell_broke_is_read_with_its_state(small: Path) -> None:
+    """An experiment that tries it again meanwhile takes the reason away."""
+    experiment = read_experiment(small)
+    [path] = small.glob("cells/*/broken.txt")
+    path.unlink()
+    [broken] = [place for place in experiment.unfinished if place.state is State.BROKEN]
+    assert broken.reason == "RuntimeError: out of memory"
+    assert why_broken(small, broken.cell) == ""
+
+
+def test_runs_that_are_laid_beside_each_other_are_of_one_seed(grid: Path) -> None:
+    table = read_experiment(grid).tables[0]
+    setting, network = table.rows[0][:2]
+    left = {
+        cell: run
+        for cell, run in table.runs.items()
+        if not ("baseline" in cell and run.config["training"]["seed"] == 0)
+    }
+    for runs, seed in ((table.runs, 0), (left, 1)):
+        found, by_method = replace(table, runs=runs).of_one_seed(setting, network)
+        assert found == seed
+        assert list(by_method) == table.methods
+        assert {run.config["training"]["seed"] for run in by_method.values()} == {seed}
+    # A method that lacks the seed of the most is left out.
+    few = {cell: run for cell, run in left.items() if run.config["training"]["seed"] == 0 or "passion" not in cell}
+    seed, by_method = replace(table, runs=few).of_one_seed(setting, network)
+    assert seed == 0
+    assert "Baseline" not in by_method

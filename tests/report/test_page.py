@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from grid_files import mark_as_phantom
 
 from passion.errors import InputError
 from passion.report.comparison import cautions
@@ -127,11 +128,21 @@ def test_unlike_cases_and_settings_are_pointed_out(make_run: MakeRun, runs: list
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"overlap": 0.25}))
     found = " ".join(cautions([alike[0], read_run(folder)]))
     assert "different cases or subsets" in found
-    assert "column “Cases”" in found
+    assert "Not every case has every modality" in found
     assert "“overlap”" in found
     write_report([runs[0], folder], tmp_path / "unlike.html")
     text = (tmp_path / "unlike.html").read_text(encoding="utf-8")
     assert ">Cases</th>" in text
+
+
+def test_phantoms_are_called_so(runs: list[Path], tmp_path: Path) -> None:
+    for folder in runs:
+        mark_as_phantom(folder)
+    write_report(runs, tmp_path / "phantoms.html")
+    assert (
+        "<li>The cases of BraTS2020 are phantoms, which are made up: nothing"
+        in (tmp_path / "phantoms.html").read_text()
+    )
 
 
 def test_runs_of_different_studies_are_refused(runs: list[Path], tmp_path: Path) -> None:

@@ -62,12 +62,13 @@ def display_slices(whole: WholeCase, predictions: Mapping[str, NDArray[np.uint8]
 def display_volumes(whole: WholeCase, predictions: Mapping[str, NDArray[np.uint8]]) -> Arrays:
     """The case's box as uint8 volumes: images in LEVELS grey levels, reference and predictions as class indices.
 
-    Axes keep their order and are flipped to run to the left, to the back and up.
+    Axes are permuted and flipped to run to the left, to the back and up.
     """
     case, box = whole.case, whole.box
+    order = np.argsort(_order(case.grid), kind="stable")
 
     def turned(values: NDArray[np.uint8]) -> NDArray[np.generic]:
-        return np.ascontiguousarray(running_to("LPS", values, case.grid))
+        return np.ascontiguousarray(running_to("LPS", values, case.grid).transpose(order))
 
     name = case.name
     entries: Arrays = {f"{name}/reference": turned(case.read_target(box))}
@@ -75,7 +76,7 @@ def display_volumes(whole: WholeCase, predictions: Mapping[str, NDArray[np.uint8
         entries[f"{name}/image/{modality}"] = turned(grey_levels(case.read_image(modality, box)))
     for subset, labels in predictions.items():
         entries[f"{name}/prediction/{subset}"] = turned(labels)
-    entries[f"{name}/spacing_mm"] = np.array(case.grid.spacing_mm)
+    entries[f"{name}/spacing_mm"] = np.array(case.grid.spacing_mm)[order]
     return entries
 
 

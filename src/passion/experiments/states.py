@@ -47,5 +47,8 @@ def state_of(out: Path, cell: str) -> State:
 
 
 def why_broken(out: Path, cell: str) -> str:
-    """The reason in one line."""
-    return (about_folder(out, cell) / BROKEN).read_text(encoding="utf-8").strip()
+    """The reason in one line; empty where it is tried again meanwhile."""
+    try:
+        return (about_folder(out, cell) / BROKEN).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""

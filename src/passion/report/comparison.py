@@ -23,6 +23,7 @@ from passion.report.tables import AVERAGE_COLUMN, METRICS, case_counts, format_d
 Rows = Literal["region", "subset"]
 """What a comparison has a row for: each region and their average, over all subsets; or each subset, of the average."""
 
+SCORED_APART = "The runs were scored on different cases or subsets; their averages are not comparable."
 TINY = 1e-6
 """Of a case: what counts of cases that are worked out from rates may be off."""
 
@@ -77,10 +78,10 @@ def cautions(runs: Sequence[Run]) -> list[str]:
     """Sentences on what makes the numbers of `runs` hard to compare; none where they are comparable."""
     found = []
     groups = groups_of(runs)
-    answered = {run.name: set(zip(run.scores["case"], run.scores["subset"], strict=True)) for run in runs}
+    answered = {run.name: _answered(run) for run in runs}
     by_group = [set[tuple[str, str]]().union(*(answered[run.name] for run in group)) for group in groups.values()]
     if any(other != by_group[0] for other in by_group):
-        found.append("The runs were scored on different cases or subsets; their averages are not comparable.")
+        found.append(SCORED_APART)
     elif any(other != answered[runs[0].name] for other in answered.values()):
         found.append("Folds were scored on different cases; a run's averages are over its own, differences over all.")
     compared = set(shared_scores(groups)["run"])
@@ -89,16 +90,35 @@ def cautions(runs: Sequence[Run]) -> list[str]:
         for name in groups
         if name not in compared
     ]
-    if any(case_counts(run.scores, run.study).max() > case_counts(run.scores, run.study).min() for run in runs):
-        found.append(
-            "Not every case has every modality, so the subsets are averaged over different cases (see the "
-            "column “Cases”)."
-        )
     frequencies = [subset_frequencies(run.presence, run.study) for run in runs]
     if any(not other.equals(frequencies[0]) for other in frequencies):
         found.append(
             f"Subsets occurred differently often in training; weighted averages of all runs weigh as in {runs[0].name}."
         )
+    return [*phantom_notes(runs), *found, *_scoring_cautions(runs)]
+
+
+def cell_cautions(runs: Sequence[Run]) -> list[str]:
+    """As `cautions`, of the cells of a grid, of which it is known what they are; without the `phantom_notes`."""
+    apart = any(_answered(run) != _answered(runs[0]) for run in runs)
+    return [*([SCORED_APART] if apart else []), *_scoring_cautions(runs)]
+
+
+def phantom_notes(runs: Sequence[Run]) -> list[str]:
+    """A sentence for each study whose cases are phantoms."""
+    names = dict.fromkeys(run.study.name for run in runs if run.study.phantom)
+    return [f"The cases of {name} are phantoms, which are made up: nothing here is of a patient." for name in names]
+
+
+def _answered(run: Run) -> set[tuple[str, str]]:
+    return set(zip(run.scores["case"], run.scores["subset"], strict=True))
+
+
+def _scoring_cautions(runs: Sequence[Run]) -> list[str]:
+    found = []
+    counts = [case_counts(run.scores, run.study) for run in runs]
+    if any(of_run.max() > of_run.min() for of_run in counts):
+        found.append("Not every case has every modality, so the subsets are averaged over different cases.")
     found += [
         f"The runs were evaluated with different settings of “{name}”."
         for name in ("split", "checkpoint", "overlap", "surface_tolerance")
@@ -222,15 +242,25 @@ def compare_runs(
     return found.sort_values(rows, key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
 
 
-def evidence(found: pd.DataFrame, bootstrap: Bootstrap = USUAL) -> str:
-    """What intervals and p-values of `compare_runs` rest on, in a few sentences."""
+def evidence(found: pd.DataFrame, bootstrap: Bootstrap = USUAL, comparisons: int | None = None) -> str:
+    """What intervals and p-values of `compare_runs` rest on, in a few sentences.
+
+    Args:
+        found: rows of it.
+        bootstrap: of the intervals.
+        comparisons: how many p is corrected for, where `found` is a part of them.
+    """
+    return (
+        f"{interval_evidence(found, bootstrap)} p: Wilcoxon's signed-rank test of the cases' means, which speaks of "
+        f"other cases alone, Holm-corrected for {counted([comparisons or len(found)], 'comparison')}."
+    )
+
+
+def interval_evidence(found: pd.DataFrame, bootstrap: Bootstrap = USUAL) -> str:
+    """What the intervals of means or differences rest on."""
     counts = ", ".join(counted(found[f"n_{what}s"], what) for what in ("case", "seed"))
     single = "; with one seed it does not say what another training would give" if found["n_seeds"].min() < 2 else ""
-    return (
-        f"{counts}. In brackets: {100 * bootstrap.level:g} % interval for other cases and seeds{single}. p: Wilcoxon's "
-        f"signed-rank test of the cases' means, which speaks of other cases alone, Holm-corrected for {len(found)} "
-        f"comparison{'s' if len(found) > 1 else ''}."
-    )
+    return f"{counts}. In brackets: {100 * bootstrap.level:g} % interval for other cases and seeds{single}."
 
 
 def counted(counts: Iterable[float], what: str) -> str:
@@ -239,8 +269,17 @@ def counted(counts: Iterable[float], what: str) -> str:
     >>> counted([1], "case"), counted([1, 3], "seed")
     ('1 case', '1 to 3 seeds')
     """
+    return f"{from_to(counts)} {what}{'' if max(counts) == 1 else 's'}"
+
+
+def from_to(counts: Iterable[float]) -> str:
+    """The smallest and the largest of them, or the one that they are.
+
+    >>> from_to([2, 2]), from_to([3, 1])
+    ('2', '1 to 3')
+    """
     least, most = (int(pick(counts)) for pick in (min, max))
-    return f"{most if least == most else f'{least} to {most}'} {what}{'' if most == 1 else 's'}"
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def print_differences(found: pd.DataFrame, console: Console) -> None:

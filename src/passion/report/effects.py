@@ -15,7 +15,7 @@ from passion.report.bootstrap import USUAL, Bootstrap, holm
 from passion.report.folder import TableOfOne
 from passion.report.paper import AVERAGE, COLUMN_OF, paper_table
 from passion.report.statistics import cell_means, paired_differences, subset_frequencies
-from passion.report.tables import AVERAGE_COLUMN
+from passion.report.tables import AVERAGE_COLUMN, subset_rows
 
 Computation = Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame]
 """From scores and the columns that tell cells apart."""
@@ -45,20 +45,32 @@ def table_means(
         table: with a finished cell.
         metric: a column of the scores.
         bootstrap: of the intervals.
-        each_subset: a mean for each subset too.
+        each_subset: a mean for each of `tables.subset_rows` too, in the column subset.
 
     Returns:
         KEYS, the columns of `statistics.cell_means`, and `paper`, NaN where the paper has no such number.
     """
-    found = row_means(table.averaged_scores, metric, bootstrap, each_subset=each_subset)
+    found = row_means(table.averaged_scores, metric, bootstrap, _rows(table) if each_subset else None)
     return _with_paper(found, paper_numbers(table, metric))
 
 
 def row_means(
-    averaged_scores: pd.DataFrame, metric: str, bootstrap: Bootstrap, *, each_subset: bool = False
+    averaged_scores: pd.DataFrame, metric: str, bootstrap: Bootstrap, rows: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """As `table_means` without the paper's numbers, of scores that need no run folders behind them."""
-    return _by_subset(averaged_scores, partial(cell_means, metric=metric, bootstrap=bootstrap), each_subset)
+    """As `table_means` without the paper's numbers, of scores that need no run folders behind them.
+
+    Args:
+        averaged_scores: as those of a table.
+        metric: a column of them.
+        bootstrap: of the intervals.
+        rows: of the subsets, where there is a mean for each row too.
+    """
+    return _by_rows(averaged_scores, partial(cell_means, metric=metric, bootstrap=bootstrap), rows)
+
+
+def _rows(table: TableOfOne) -> dict[str, str]:
+    assert table.study is not None
+    return subset_rows(table.study)
 
 
 def weighted_means(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:
@@ -92,7 +104,8 @@ def overall_means(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap 
     if scores.empty:
         return pd.DataFrame(columns=[*KEYS, "mean", "low", "high", "paper"])
     found = cell_means(scores, ["network", "method", "region"], metric, bootstrap=bootstrap)
-    return _with_paper(found.assign(setting=EVERY, subset=AVERAGE), paper_over_settings(table, metric))
+    printed = paper_over_settings(table, paper_numbers(table, metric))
+    return _with_paper(found.assign(setting=EVERY, subset=AVERAGE), printed)
 
 
 def table_differences(
@@ -104,7 +117,7 @@ def table_differences(
         table: with a finished cell.
         metric: a column of the scores.
         bootstrap: of the intervals.
-        each_subset: a difference for each subset too.
+        each_subset: a difference for each of `tables.subset_rows` too, in the column subset.
 
     Returns:
         KEYS, the columns of `statistics.paired_differences`, and `paper`, the same difference of printed numbers.
@@ -118,20 +131,21 @@ def table_differences(
         cells = [key for key in keys if key != "method"]
         return paired_differences(rows, "method", table.methods[0], cells, metric, bootstrap=bootstrap)
 
-    found = _by_subset(scores, differences, each_subset)
+    found = _by_rows(scores, differences, _rows(table) if each_subset else None)
     found["p_holm"] = holm(found["p"].to_numpy(dtype=float))
     return _with_paper(found, _to_first(paper_numbers(table, metric), table))
 
 
 def overall_differences(table: TableOfOne, metric: str = "dice", bootstrap: Bootstrap = USUAL) -> pd.DataFrame:
-    """As `table_differences`, over what `overall_means` is over."""
+    """As `table_differences`, over what `overall_means` is over; the correction is for all networks."""
     scores = _over_settings(table)
     if scores.empty:
         return _no_differences()
     found = paired_differences(
         scores, "method", table.methods[0], ["network", "region"], metric, bootstrap=bootstrap
     ).assign(setting=EVERY, subset=AVERAGE)
-    return _with_paper(found, _to_first(paper_over_settings(table, metric), table))
+    printed = paper_over_settings(table, paper_numbers(table, metric))
+    return _with_paper(found, _to_first(printed, table))
 
 
 def _no_differences() -> pd.DataFrame:
@@ -153,24 +167,28 @@ def paper_numbers(table: TableOfOne, metric: str) -> "pd.Series[float]":
     return pd.Series(printed["value"].to_numpy(), index=pd.MultiIndex.from_frame(printed[KEYS]))
 
 
-def paper_over_settings(table: TableOfOne, metric: str) -> "pd.Series[float]":
-    """The paper's means over the settings that ours are averaged over."""
-    numbers = paper_numbers(table, metric).rename("value").reset_index()
-    own = numbers["setting"].isin(settings_compared(table)) & (numbers["subset"] == AVERAGE)
-    means = pd.DataFrame(numbers[own].groupby(KEYS[1:], sort=False, as_index=False)["value"].mean())
+def paper_over_settings(table: TableOfOne, printed: "pd.Series[float]") -> "pd.Series[float]":
+    """Means of the `printed` numbers of each network over the settings that ours are averaged over."""
+    numbers = printed.rename("value").reset_index().merge(_complete(table)[["setting", "network"]].drop_duplicates())
+    numbers = numbers[numbers["subset"] == AVERAGE]
+    means = pd.DataFrame(numbers.groupby(KEYS[1:], sort=False, as_index=False)["value"].mean())
     places = pd.MultiIndex.from_frame(means.assign(setting=EVERY)[KEYS])
     return pd.Series(means["value"].to_numpy(dtype=float), index=places)
 
 
-def settings_compared(table: TableOfOne) -> list[str]:
-    """Settings that overall numbers are over."""
-    return list(_complete(table)["setting"].unique())
+def settings_compared(table: TableOfOne, network: str) -> list[str]:
+    """Settings that overall numbers of a network are over."""
+    complete = _complete(table)
+    return list(complete.loc[complete["network"] == network, "setting"].unique())
 
 
-def _by_subset(scores: pd.DataFrame, compute: Computation, each_subset: bool) -> pd.DataFrame:
-    """What `compute` finds over all subsets, and before it, if asked for, for each of them."""
+def _by_rows(scores: pd.DataFrame, compute: Computation, rows: Mapping[str, str] | None) -> pd.DataFrame:
+    """What `compute` finds over all subsets, and before it for each of the `rows` of the subsets, if they are given."""
     keys = ["setting", "network", "method", "region"]
-    found = [compute(scores, [*keys, "subset"])] if each_subset else []
+    found = []
+    if rows is not None:
+        of_rows = compute(scores.assign(row=scores["subset"].map(rows)), [*keys, "row"])
+        found.append(of_rows.rename(columns={"row": "subset"}))
     return pd.concat([*found, compute(scores, keys).assign(subset=AVERAGE)], ignore_index=True)
 
 

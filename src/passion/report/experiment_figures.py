@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike
 
 from passion.report.bootstrap import USUAL, Bootstrap
 from passion.report.effects import KEYS, records, table_means
-from passion.report.figures import RUN_MARKERS, TEXT_SIZE, cycled, dot_matrix, legend, panels
+from passion.report.figures import RUN_MARKERS, TEXT_SIZE, cycled, legend, name_rows, panels
 from passion.report.folder import TableOfOne
 from passion.report.paper import AVERAGE
-from passion.report.results import Run, subset_names
+from passion.report.results import Run
 from passion.report.statistics import cell_means, paired_differences
-from passion.report.tables import AVERAGE_COLUMN
+from passion.report.tables import AVERAGE_COLUMN, subset_rows
 from passion.report.theme import FAINT, INK, MODALITY_COLOURS, PAPER, RUN_COLOURS
 
 LAST_SHARE = 0.2
@@ -40,7 +40,7 @@ def main_setting(table: TableOfOne) -> tuple[str, str]:
 
 
 def mean_runs(table: TableOfOne, setting: str, network: str) -> list[Run]:
-    """A run for each finished method, called like it: the first seed's, with the seeds' mean history."""
+    """A run for each finished method, called like it, with the mean history of its seeds."""
     found = []
     for method in table.methods:
         seeds = table.runs_of(setting, network, method)
@@ -59,7 +59,7 @@ def average_by_setting(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> Figur
     groups = list(found["group"].unique())
     members = found.groupby("group")["method"].agg(list)
     width = 0.8 / len(table.methods)
-    figure, [[axes]] = panels(1, 1, (min(11.0, 2.2 + 0.36 * len(groups) * (1 + len(table.methods))), 3.6))
+    figure, [[axes]] = panels(1, 1, (min(11.0, max(6.0, 2.2 + 0.36 * len(groups) * (1 + len(table.methods)))), 3.6))
     for method in table.methods:
         rows = found[found["method"] == method]
         at = [
@@ -85,34 +85,36 @@ def average_by_setting(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> Figur
 
 
 def subset_matrix(table: TableOfOne, setting: str, network: str, bootstrap: Bootstrap = USUAL) -> Figure:
-    """Rows: subsets of modalities, as dots. Panels: mean Dice of each method, and its difference to the first."""
+    """By `subset_rows`. Panels: mean Dice of each method, and its difference to the first."""
     assert table.study is not None
+    rows = subset_rows(table.study)
+    names = list(dict.fromkeys(rows.values()))
     scores = _averages(table)
     scores = scores[(scores["setting"] == setting) & (scores["network"] == network)]
-    names = subset_names(table.study)
-    means = cell_means(scores, ["method", "subset"], bootstrap=bootstrap)
+    scores = scores.assign(row=scores["subset"].map(rows))
+    means = cell_means(scores, ["method", "row"], bootstrap=bootstrap)
     shown = [method for method in table.methods if method in set(means["method"])]
     compared = scores[["method", "seed"]].drop_duplicates().groupby("seed")["method"].agg(set)
     several = any(table.methods[0] in there and len(there) > 1 for there in compared)
-    figure, [[dots, *columns]] = panels(
+    figure, [[left, *columns]] = panels(
         1,
         3 if several else 2,
         (3.0 + 4.2 * (2 if several else 1), 0.34 * len(names) + 1.4),
         sharey=True,
         width_ratios=[0.36 * len(table.study.modalities), *[4.0] * (2 if several else 1)],
     )
-    dot_matrix(dots, [*names, ""], table.study.modalities)
+    name_rows(left, table.study)
     _intervals(columns[0], means, "mean", shown, names, table)
     columns[0].set_xlabel("Dice [%]", fontsize=TEXT_SIZE, color=INK)
     if several:
-        gains = paired_differences(scores, "method", table.methods[0], ["subset"], bootstrap=bootstrap)
+        gains = paired_differences(scores, "method", table.methods[0], ["row"], bootstrap=bootstrap)
         _intervals(
             columns[1], gains, "difference", [name for name in shown if name in set(gains["method"])], names, table
         )
         columns[1].axvline(0, color=INK, linewidth=1.0)
         columns[1].set_xlabel(f"Difference to {table.methods[0]} [points of Dice]", fontsize=TEXT_SIZE, color=INK)
-    dots.set_yticks(range(len(names)))
-    dots.set_ylim(len(names) - 0.4, -0.7)
+    left.set_yticks(range(len(names)))
+    left.set_ylim(len(names) - 0.4, -0.7)
     legend(figure, [_mark(method_colours(table)[method], _marker(table, method), method) for method in shown])
     return figure
 
@@ -128,11 +130,11 @@ def _mark(colour: str, marker: str, label: str) -> Line2D:
 def _intervals(
     axes: Axes, found: pd.DataFrame, value: str, methods: Sequence[str], names: Sequence[str], table: TableOfOne
 ) -> None:
-    """Marks with intervals at the rows of the subsets, one method a little under the other."""
+    """Marks with intervals at the rows, one method a little under the other."""
     step = 0.62 / max(len(methods), 2)
     for number, method in enumerate(methods):
         rows = found[found["method"] == method]
-        at = np.array([names.index(name) for name in rows["subset"]]) + (number - (len(methods) - 1) / 2) * step
+        at = np.array([names.index(name) for name in rows["row"]]) + (number - (len(methods) - 1) / 2) * step
         spans = np.array([rows[value] - rows["low"], rows["high"] - rows[value]])
         colour = method_colours(table)[method]
         axes.errorbar(

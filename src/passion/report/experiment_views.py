@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from passion.report.bootstrap import USUAL, Bootstrap
-from passion.report.comparison import evidence
+from passion.report.comparison import evidence, interval_evidence
 from passion.report.effects import (
     WEIGHTED,
     Record,
@@ -28,6 +28,7 @@ from passion.report.tables import (
     WEIGHTED_ROW,
     format_interval,
     format_value,
+    subset_rows,
 )
 from passion.report.views import Cell, Row, TableView, difference_and_p
 
@@ -53,7 +54,8 @@ def region_tables(table: TableOfOne, metric: str, bootstrap: Bootstrap = USUAL) 
     assert table.study is not None
     regions = [AVERAGE_COLUMN, *table.study.averaged_regions]
     label = METRICS[metric].label
-    means = records(table_means(table, metric, bootstrap)) | records(weighted_means(table, metric, bootstrap))
+    unweighted = table_means(table, metric, bootstrap)
+    means = records(unweighted) | records(weighted_means(table, metric, bootstrap))
     paper = paper_numbers(table, metric).to_dict()
     rows = []
     for setting, network, method in table.rows:
@@ -67,7 +69,8 @@ def region_tables(table: TableOfOne, metric: str, bootstrap: Bootstrap = USUAL) 
         rows.append(Row(method, cells, keys=_keys(table, setting, network)))
     average, *others = dict.fromkeys(regions, ("ours", "paper")).items()
     groups = dict([("Seeds", ("done",)), average, (WEIGHTED_COLUMN, ("ours",)), *others])
-    views = [TableView(f"{title_of(table)}: {label}", "Method", groups, rows, keys=_key_names(table))]
+    note = interval_evidence(unweighted, bootstrap)
+    views = [TableView(f"{title_of(table)}: {label}", "Method", groups, rows, note=note, keys=_key_names(table))]
     found = table_differences(table, metric, bootstrap)
     if len(found):
         caption = f"{title_of(table)}: {label}, difference to {table.methods[0]}"
@@ -100,7 +103,7 @@ def _key_names(table: TableOfOne) -> list[str]:
 
 
 def subset_tables(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> dict[str, list[TableView]]:
-    """Dice by region: means, then differences to the first method; a row a subset (Table 3, transposed)."""
+    """Dice by region: means, then differences to the first method; by `subset_rows` (Table 3, transposed)."""
     assert table.study is not None
     means = pd.concat(
         [table_means(table, bootstrap=bootstrap, each_subset=True), weighted_means(table, bootstrap=bootstrap)]
@@ -110,7 +113,8 @@ def subset_tables(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> dict[str, 
     for region in [AVERAGE_COLUMN, *table.study.averaged_regions]:
         named = "the average of the regions" if region == AVERAGE_COLUMN else region
         caption = f"{title_of(table)}: {METRICS['dice'].label} of {named}"
-        views[region] = [_by_subset(table, means, region, caption, ("ours", "paper"), mean_cells)]
+        view = _by_subset(table, means, region, caption, ("ours", "paper"), mean_cells)
+        views[region] = [replace(view, note=interval_evidence(means, bootstrap))]
         if len(gains):
             caption += f", difference to {table.methods[0]}"
             view = _by_subset(table, gains, region, caption, ("ours", "p", "paper"), difference_cells)
@@ -134,15 +138,17 @@ def _by_subset(
     assert table.study is not None
     numbers = records(found)
     groups = {row: f"{row[0]} {row[2]}, {row[1]}" for row in table.rows if (*row, AVERAGE, region) in numbers}
+    names = dict.fromkeys(subset_rows(table.study).values())
+    modalities = table.study.modalities if list(names) == subset_names(table.study) else ()
     rows = [
         Row(
-            TOTALS.get(subset, subset),
-            [cell for row in groups for cell in cells_of(numbers[(*row, subset, region)])],
-            dots=[] if subset in TOTALS else [name in subset.split("+") for name in table.study.modalities],
-            total=subset in TOTALS,
+            TOTALS.get(name, name),
+            [cell for row in groups for cell in cells_of(numbers[(*row, name, region)])],
+            dots=[] if name in TOTALS else [modality in name.split("+") for modality in modalities],
+            total=name in TOTALS,
         )
-        for subset in [*subset_names(table.study), *TOTALS]
-        if all((*row, subset, region) in numbers for row in groups)
+        for name in [*names, *TOTALS]
+        if all((*row, name, region) in numbers for row in groups)
     ]
     shown = dict.fromkeys(groups.values(), tuple(columns))
-    return TableView(caption, "Subset", shown, rows, modalities=table.study.modalities)
+    return TableView(caption, "Subset" if modalities else "Modalities", shown, rows, modalities=modalities)

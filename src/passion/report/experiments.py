@@ -63,7 +63,7 @@ def print_regions(scores: pd.DataFrame, layout: Layout, seeds: int, console: Con
 def print_subsets(scores: pd.DataFrame, layout: Layout, seeds: int, console: Console) -> None:
     """Print a row a setting, method and network and a column a subset, for each region (Table 3): Dice."""
     study = layout.study
-    means = _means(scores, study, "dice", each_subset=True)
+    means = _means(scores, study, "dice", {name: name for name in subset_names(study)})
     subsets = [*subset_names(study), AVERAGE]
     kinds = list(dict.fromkeys((setting, method) for setting, _, method in layout.rows))
     ordered = sorted(layout.rows, key=lambda row: kinds.index((row[0], row[2])))
@@ -81,13 +81,13 @@ def print_subsets(scores: pd.DataFrame, layout: Layout, seeds: int, console: Con
 
 
 def _means(
-    scores: pd.DataFrame, study: Study, metric: str, *, each_subset: bool = False
+    scores: pd.DataFrame, study: Study, metric: str, rows: Mapping[str, str] | None = None
 ) -> Mapping[tuple[str, ...], Record]:
     """Those of the finished rows, by `effects.KEYS`."""
     if scores.empty:
         return {}
     averaged = with_average_region(scores, study)
-    return records(row_means(averaged, metric, NO_INTERVALS, each_subset=each_subset))
+    return records(row_means(averaged, metric, NO_INTERVALS, rows))
 
 
 def _with_spread(found: Record) -> str:

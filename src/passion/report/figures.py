@@ -3,28 +3,38 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from passion.report.results import Run, subset_names
-from passion.report.tables import AVERAGE_COLUMN, AVERAGE_ROW, subset_table
+from passion.data.study import Study
+from passion.report.results import Run
+from passion.report.tables import AVERAGE_COLUMN, AVERAGE_ROW, subset_rows, subset_table
 from passion.report.theme import FAINT, GRID, INK, LINK, MODALITY_COLOURS, PAPER, RUN_COLOURS, themed
+
+if TYPE_CHECKING:
+    from matplotlib.typing import LegendLocType
 
 WHOLE = ""
 """What the history calls a quantity that has no parts."""
 
-RUN_MARKERS = ("o", "D", "s", "^", "v", "P", "X")
+RUN_MARKERS = ("o", "D", "s", "^", "v", "P", "X", "*")
+"""Not as many as there are colours, and no multiple: so a colour comes back with another marker."""
 MODALITY_DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1.2, 1.2)))
 TEXT_SIZE = 10
 MOST_COLUMNS = 3
+MOST_LABELS = 6
+"""Of a legend, in a line."""
+LINE_INCHES = 1.6 * TEXT_SIZE / 72
 IMAGE_DPI = 130
 """Of what is drawn as pixels."""
 
@@ -83,17 +93,31 @@ def curve_panels(count: int, **share: Any) -> tuple[Figure, list[Axes]]:
     return figure, flat[:count]
 
 
-def legend(figure: Figure, handles: Sequence[Any]) -> None:
-    """Above the axes, in one line where they are few."""
-    figure.legend(
-        handles=list(handles),
-        loc="outside upper left",
-        ncols=min(len(handles), 6),
-        frameon=False,
-        handlelength=2.6,
-        fontsize=TEXT_SIZE,
-        labelcolor=INK,
-    )
+def legend(figure: Figure, handles: Sequence[Any], place: "LegendLocType" = "outside upper left") -> None:
+    """Beside the axes, in as few lines as the labels leave; the figure grows where it is too small for them."""
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    for columns in range(min(len(handles), MOST_LABELS), 0, -1):
+        shown = figure.legend(
+            handles=list(handles),
+            loc=place,
+            ncols=columns,
+            frameon=False,
+            handlelength=2.6,
+            fontsize=TEXT_SIZE,
+            labelcolor=INK,
+        )
+        width = shown.get_window_extent(renderer).width / figure.dpi + TEXT_SIZE / 72
+        if width <= figure.get_figwidth():
+            break
+        if columns > 1:
+            shown.remove()
+    further_lines = -(-len(handles) // columns) - 1
+    figure.set_size_inches(max(figure.get_figwidth(), width), figure.get_figheight() + further_lines * LINE_INCHES)
+
+
+def _run_dashes(index: int) -> Any:
+    """Of the line of the `index`-th run: others each time the colours start over."""
+    return cycled(MODALITY_DASHES, index // len(RUN_COLOURS))
 
 
 def _run_handles(runs: Sequence[Run], marked: bool) -> list[Line2D]:
@@ -103,7 +127,7 @@ def _run_handles(runs: Sequence[Run], marked: bool) -> list[Line2D]:
             [],
             color=cycled(RUN_COLOURS, index),
             marker=cycled(RUN_MARKERS, index) if marked else "",
-            linestyle="" if marked else "-",
+            linestyle="" if marked else _run_dashes(index),
             label=run.name,
         )
         for index, run in enumerate(runs)
@@ -162,36 +186,44 @@ def run_curves(runs: Sequence[Run], quantities: Mapping[str, str]) -> Figure | N
         for index, run in enumerate(runs):
             curve = run.curve(name)
             if WHOLE in curve:
-                axes.plot(curve.index, curve[WHOLE], color=cycled(RUN_COLOURS, index), linewidth=1.6)
+                style = {"color": cycled(RUN_COLOURS, index), "linestyle": _run_dashes(index)}
+                axes.plot(curve.index, curve[WHOLE], linewidth=1.6, **style)
         axes.set_title(quantities[name], fontsize=TEXT_SIZE + 1, color=INK, loc="left")
     legend(figure, _run_handles(runs, marked=False))
     return figure
 
 
 def dice_by_subset(runs: Sequence[Run]) -> Figure:
-    """Dice in % of every subset and their average: rows subsets, panels regions, marks runs (Table 3)."""
+    """Dice in % by `subset_rows` and their average: panels regions, marks runs (Table 3)."""
     study = runs[0].study
-    names = [*subset_names(study), AVERAGE_ROW]
-    rows = [*range(len(names) - 1), len(names) - 0.4]
+    tables = [_by_rows(subset_table(run.scores, study), study) for run in runs]
+    count = len(tables[0])
+    rows = [*range(count - 1), count - 0.4]
     regions = [*study.regions, AVERAGE_COLUMN]
-    figure, [[dots, *columns]] = panels(
+    figure, [[names, *columns]] = panels(
         1,
         1 + len(regions),
-        (2.0 + 2.1 * len(regions), 0.27 * len(names) + 1.3),
+        (2.0 + 2.1 * len(regions), 0.27 * count + 1.3),
         sharey=True,
         width_ratios=[0.36 * len(study.modalities), *[2.1] * len(regions)],
     )
-    dot_matrix(dots, names, study.modalities)
-    tables = [subset_table(run.scores, study) for run in runs]
+    name_rows(names, study, AVERAGE_ROW)
     for axes, region in zip(columns, regions, strict=True):
         _dumbbells(axes, np.array([table[region] for table in tables]), np.array(rows))
-        axes.axhline(len(names) - 1.2, color=FAINT, linewidth=0.8)
+        axes.axhline(count - 1.2, color=FAINT, linewidth=0.8)
         axes.set_title(region, fontsize=TEXT_SIZE + 1, color=INK, loc="left")
         axes.set_xlabel("Dice [%]", fontsize=TEXT_SIZE, color=INK)
-    dots.set_yticks(rows)
-    dots.set_ylim(len(names), -0.7)
+    names.set_yticks(rows)
+    names.set_ylim(count, -0.7)
     legend(figure, _run_handles(runs, marked=True))
     return figure
+
+
+def _by_rows(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """A `subset_table` with the `subset_rows`."""
+    rows = pd.Series(subset_rows(study), name="row")
+    means = table.drop(index=AVERAGE_ROW).groupby(rows, sort=False).mean()
+    return pd.concat([means, table.loc[[AVERAGE_ROW]]])
 
 
 def _dumbbells(axes: Axes, values: NDArray[np.float64], rows: NDArray[np.float64]) -> None:
@@ -208,26 +240,32 @@ def _dumbbells(axes: Axes, values: NDArray[np.float64], rows: NDArray[np.float64
     axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
-def dot_matrix(axes: Axes, names: Sequence[str], modalities: Sequence[str]) -> None:
-    """Which modalities each subset has, as the paper's filled and empty dots; the last name is written out."""
-    for column, modality in enumerate(modalities):
-        for row, name in enumerate(names[:-1]):
-            inside = modality in name.split("+")
-            axes.plot(
-                column,
-                row,
-                "o",
-                markersize=6.5,
-                color=INK,
-                markerfacecolor=INK if inside else "white",
-                markeredgewidth=0.8,
-            )
-    axes.text(-0.4, len(names) - 0.4, names[-1], va="center", fontsize=TEXT_SIZE, color=INK, weight="bold")
-    axes.set_xlim(-0.6, len(modalities) - 0.4)
-    axes.set_xticks(range(len(modalities)), modalities, rotation=90)
+def name_rows(axes: Axes, study: Study, last: str = "") -> None:
+    """What the `subset_rows` are: the modalities of each as the paper's filled and empty dots, or their number.
+
+    Args:
+        axes: beside those with the rows.
+        study: has the subsets.
+        last: what is written beside a further row below.
+    """
+    rows = subset_rows(study)
+    names = list(dict.fromkeys(rows.values()))
+    axes.set_xlim(-0.6, len(study.modalities) - 0.4)
     axes.tick_params(length=0, labeltop=True, labelbottom=False, labelleft=False)
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
+    axes.text(-0.4, len(names) + 0.6, last, va="center", fontsize=TEXT_SIZE, color=INK, weight="bold")
+    if len(names) < len(rows):
+        axes.set_xticks([])
+        for row, name in enumerate(names):
+            axes.text(-0.4, row, name, va="center", fontsize=TEXT_SIZE, color=INK)
+        return
+    axes.set_xticks(range(len(study.modalities)), study.modalities, rotation=90)
+    inside = np.array([[modality in name.split("+") for modality in study.modalities] for name in names])
+    for chosen, fill in ((inside, INK), (~inside, PAPER)):
+        at_rows, at_columns = chosen.nonzero()
+        # One collection of all dots: each by itself would make a figure of megabytes.
+        axes.scatter(at_columns, at_rows, 6.5**2, fill, edgecolors=INK, linewidths=0.8)
 
 
 def missing_rates(runs: Sequence[Run]) -> Figure:

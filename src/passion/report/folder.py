@@ -32,6 +32,7 @@ class Place:
         rates: missing rate of each modality that was asked for; None: perfect data.
         cell: its name.
         state: how far it is.
+        reason: why it broke; empty where it did not.
     """
 
     dataset: str
@@ -42,6 +43,7 @@ class Place:
     rates: Mapping[str, float] | None
     cell: str
     state: State
+    reason: str
 
     @property
     def row(self) -> tuple[str, str, str]:
@@ -98,6 +100,18 @@ class TableOfOne:
         """The finished seeds of a row."""
         return [self.runs[place.cell] for place in self.finished if place.row == (setting, network, method)]
 
+    def of_one_seed(self, setting: str, network: str) -> tuple[int, dict[str, Run]]:
+        """The seed that most methods have finished, the first of those, and its runs by method.
+
+        They can be laid beside each other, because they trained on the same draw of what is missing.
+        """
+        by_seed: dict[int, dict[str, Run]] = {}
+        for place in self.finished:
+            if (place.setting, place.network) == (setting, network):
+                by_seed.setdefault(place.seed, {})[place.method] = self.runs[place.cell]
+        seed = max(sorted(by_seed), key=lambda one: len(by_seed[one]))
+        return seed, by_seed[seed]
+
     @cached_property
     def scores(self) -> pd.DataFrame:
         """Tidy scores of the finished cells: setting, network, method, seed, and the columns of `Run.scores`."""
@@ -143,10 +157,6 @@ class Experiment:
         """How many there are to be."""
         return len({place.cell for table in self.tables for place in table.places})
 
-    def reason(self, place: Place) -> str:
-        """Why a cell broke; empty where it did not."""
-        return why_broken(self.folder, place.cell) if place.state is State.BROKEN else ""
-
 
 def is_experiment(folder: Path) -> bool:
     """Whether `passion experiment` wrote this folder, and not `passion train`."""
@@ -188,9 +198,15 @@ def _content(path: Path, again: str) -> dict[str, Any]:
 
 def _places(folder: Path, name: str, content: Mapping[str, Any], again: str) -> list[Place]:
     try:
-        return [Place(**place, state=state_of(folder, place["cell"])) for place in content["places"]]
+        return [_place(folder, **place) for place in content["places"]]
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / name}.json: does not describe a table ({error!r}); {again}") from error
+
+
+def _place(folder: Path, *, cell: str, **words: Any) -> Place:
+    """With its state as it is now: an experiment that runs meanwhile changes it."""
+    state = state_of(folder, cell)
+    return Place(**words, cell=cell, state=state, reason=why_broken(folder, cell) if state is State.BROKEN else "")
 
 
 def _of_one(name: str, shape: Shape, dataset: str, places: Sequence[Place], runs: Mapping[str, Run]) -> TableOfOne:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from passion.report.figures import TEXT_SIZE, cycled
+from passion.report.figures import TEXT_SIZE, cycled, legend
 from passion.report.results import Example, Run, subset_names
 from passion.report.theme import CLASS_COLOURS, FAINT, INK, PAPER
 
@@ -86,7 +86,7 @@ def mask_figure(runs: Sequence[Run], case: str) -> Figure:
         axes.set_ylabel(label, fontsize=TEXT_SIZE, color=INK)
     classes = list(study.classes)[1:]
     handles = [Patch(color=cycled(CLASS_COLOURS, index), label=name) for index, name in enumerate(classes)]
-    figure.legend(handles=handles, loc="outside lower left", ncols=6, frameon=False, fontsize=TEXT_SIZE)
+    legend(figure, handles, "outside lower left")
     return figure
 
 

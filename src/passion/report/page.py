@@ -1,23 +1,20 @@
 """One self-contained HTML page that compares runs: tables, figures, settings; no network requests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from passion.experiments.states import EVALUATION
 from passion.files import write_text
 from passion.report.comparison import cautions, read_runs
+from passion.report.pictures import RP_CAPTION, figure_view
 from passion.report.results import Run
 from passion.report.statistics import subset_frequencies
-from passion.report.tables import METRICS, common_metrics
+from passion.report.tables import METRICS, about_rows, common_metrics
 from passion.report.templates import check_extras, render
 from passion.report.views import by_subset, differences, overview
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MOST_CASES = 4
 """Cases whose masks are shown."""
@@ -28,15 +25,7 @@ LOSSES = {
     "deep_supervision": "Deep supervision loss",
     "validation_dice": "Validation Dice (0 to 1)",
 }
-RP_CAPTION = (
-    "Relative preference of each modality over training (the paper's Figure 6): above 0 a modality is "
-    "preferred, below 0 neglected; the closer the lines to 0, the more balanced the modalities."
-)
 BETA_CAPTION = "Weight β of each modality's pixel-wise distillation; it grows for neglected modalities."
-DICE_CAPTION = (
-    "Mean Dice over cases for every subset of modalities (a row, filled dots: modalities at hand). "
-    "Averages at the bottom."
-)
 MODALITY_LOSSES = {
     "unimodal": "Uni-modal loss",
     "pixel": "Pixel-wise distillation loss",
@@ -44,17 +33,6 @@ MODALITY_LOSSES = {
     "gap": "Semantic gap D",
     "delta": "Share of samples with δ = 1",
 }
-
-
-@dataclass(frozen=True)
-class FigureView:
-    """A figure as the template shows it; `width` in CSS pixels at full size."""
-
-    uri: str
-    alt: str
-    caption: str
-    width: int
-    height: int
 
 
 def write_report(runs: Sequence[Path], out: Path, notes: Sequence[str] = (), *, evaluation: str = EVALUATION) -> None:
@@ -115,8 +93,8 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "dice_figure": figure_view(
             figures.dice_by_subset(runs),
-            f"Mean Dice in percent of {names} for every subset of modalities.",
-            DICE_CAPTION,
+            f"Mean Dice in percent of {names} by what modalities are at hand.",
+            f"Mean Dice over cases. {about_rows(runs[0].study)}. Averages at the bottom.",
         ),
         "balance": [figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in balance if figure],
         "losses": [figure_view(figure, f"{caption} Runs: {names}.", caption) for figure, caption in losses if figure],
@@ -134,14 +112,6 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
             "Share of the training cases in which each modality is missing.",
         ),
     }
-
-
-def figure_view(figure: "Figure", alt: str, caption: str) -> FigureView:
-    """As the template shows it."""
-    from passion.report.figures import image_uri
-
-    width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return FigureView(image_uri(figure), alt, caption, width, height)
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -18,6 +18,8 @@ WEIGHTED_ROW = "Weighted"
 TOTAL_ROWS = (AVERAGE_ROW, WEIGHTED_ROW)
 AVERAGE_COLUMN = "Avg."
 NOTHING = "—"
+MOST_ROWS = 64
+"""Of a table or figure with a row for each subset: nobody looks through more, and they double with every modality."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,26 @@ def subset_table(
         weights = table.notna().mul(frequencies, axis=0)
         averages[WEIGHTED_ROW] = (table * weights).sum(min_count=1) / weights.sum()
     return pd.concat([table, pd.DataFrame(averages).T]).rename_axis(index="subset", columns="region")
+
+
+def subset_rows(study: Study) -> dict[str, str]:
+    """The row that shows each subset: its own, or, where there are more than MOST_ROWS, that of its size.
+
+    >>> from passion.data.sources.brats import BRATS2020
+    >>> subset_rows(BRATS2020)["t1c+t2"]
+    't1c+t2'
+    """
+    names = subset_names(study)
+    if len(names) <= MOST_ROWS:
+        return {name: name for name in names}
+    return {name: f"{name.count('+') + 1} of {len(study.modalities)}" for name in names}
+
+
+def about_rows(study: Study) -> str:
+    """What the rows of `subset_rows` are, for captions of figures."""
+    if len(subset_names(study)) <= MOST_ROWS:
+        return "Rows: subsets of modalities (filled dots: at hand)"
+    return "Rows: how many modalities are at hand, the mean of all subsets of so many"
 
 
 def common_metrics(runs: Sequence[Run]) -> list[str]:

@@ -57,29 +57,35 @@ def verdicts(table: TableOfOne, bootstrap: Bootstrap = USUAL) -> list[Verdict]:
         _verdict(
             table,
             network,
-            {metric: _by_method(rows, network) for metric, rows in means.items()},
-            {metric: _by_method(rows, network) for metric, rows in gains.items()},
-            evidence(gains["dice"], bootstrap),
+            {metric: rows[rows["network"] == network] for metric, rows in means.items()},
+            {metric: rows[rows["network"] == network] for metric, rows in gains.items()},
+            len(gains["dice"]),
+            bootstrap,
         )
         for network in networks
     ]
 
 
-def _by_method(found: pd.DataFrame, network: str) -> ByMethod:
-    return {place[2]: row for place, row in records(found).items() if place[1] == network}
-
-
 def _verdict(
-    table: TableOfOne, network: str, means: Mapping[str, ByMethod], gains: Mapping[str, ByMethod], rests_on: str
+    table: TableOfOne,
+    network: str,
+    found_means: Mapping[str, pd.DataFrame],
+    found_gains: Mapping[str, pd.DataFrame],
+    comparisons: int,
+    bootstrap: Bootstrap,
 ) -> Verdict:
+    """From the rows of one network; p is corrected for the `comparisons` of all."""
     first = table.methods[0]
+    means, gains = (
+        {metric: _by_method(rows) for metric, rows in found.items()} for found in (found_means, found_gains)
+    )
     ranked = sorted(means["dice"], key=lambda method: -means["dice"][method]["mean"])
     best = ranked[0]
     # Where the first method wins, what is said is how far the next one is behind.
     other = best if best != first else ranked[1]
     gain = gains["dice"][other]
     paper = "" if np.isnan(gain["paper"]) else f"; in the paper {gain['paper']:+.1f}"
-    compared = counted([len(gains["dice"])], "comparison")
+    compared = counted([comparisons], "comparison")
     title = title_of(table) + (f", {network}" if len(table.networks) > 1 else "")
     return Verdict(
         title=title,
@@ -91,8 +97,14 @@ def _verdict(
         rest=f"points against {first}, p {_relation(gain['p_holm'])}, corrected for {compared}{paper}",
         sure=is_sure(gain),
         tag=tag(gain, first),
-        ranking=_ranking(f"All methods: {title}", first, ranked, means, gains, rests_on),
+        ranking=_ranking(
+            f"All methods: {title}", first, ranked, means, gains, evidence(found_gains["dice"], bootstrap, comparisons)
+        ),
     )
+
+
+def _by_method(found: pd.DataFrame) -> ByMethod:
+    return {place[2]: row for place, row in records(found).items()}
 
 
 def tag(gain: Record, first: str) -> str:
@@ -106,10 +118,12 @@ def tag(gain: Record, first: str) -> str:
 def _scope(table: TableOfOne, network: str, gain: Record) -> str:
     """What an overall difference is over."""
     assert table.study is not None
-    settings = settings_compared(table)
+    settings = settings_compared(table, network)
     where = f"missing rates {settings[0]}" if len(settings) == 1 else f"{len(settings)} settings of missing rates"
     counts = f"{counted([gain['n_cases']], 'case')}, {counted([gain['n_seeds']], 'seed')}"
-    return f"{network}, {where}, {counts}; mean of all subsets and of {', '.join(table.study.averaged_regions)}"
+    mean = f"mean of all subsets and of {', '.join(table.study.averaged_regions)}"
+    phantoms = f". The cases of {table.dataset} are phantoms" if table.study.phantom else ""
+    return f"{network}, {where}, {counts}; {mean}{phantoms}"
 
 
 def _relation(p: float) -> str:

@@ -10,7 +10,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from passion.files import replacing_folder, write_text
+from passion.files import replacing_folder, withdraw_folder, write_text
 from passion.parallel import track
 from passion.report.experiment_figures import main_setting
 from passion.report.figures import cycled
@@ -32,27 +32,27 @@ Shown = dict[str, tuple[Run, Volume]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A case that could be shown, as all methods of one setting see it."""
+    """A case that could be shown, as all methods of one setting and seed see it."""
 
     table: TableOfOne
     setting: str
     network: str
+    seed: int
     case: str
     shown: Shown
 
 
-def write_viewer(experiment: Experiment, folder: Path, most_bytes: int = MOST_BYTES) -> int:
-    """Write the viewer and its cases to `folder`, whole or not at all.
+def pack_cases(experiment: Experiment, most_bytes: int = MOST_BYTES) -> dict[str, str]:
+    """The scripts that `viewer.js` reads, by file name without its ending.
 
     Each study is shown in its main setting; first one case of each study, then the second of each.
 
     Args:
         experiment: whose runs kept volumes.
-        folder: to write.
         most_bytes: cases that would exceed it are left out.
 
     Returns:
-        How many cases there are; with none nothing is written.
+        The list `cases` and what it lists; empty where there is no case.
     """
     contents: dict[str, str] = {}
     cases: list[dict[str, Any]] = []
@@ -65,14 +65,25 @@ def write_viewer(experiment: Experiment, folder: Path, most_bytes: int = MOST_BY
                 cases.append(described)
                 contents |= scripts
                 break
-    if cases:
-        with replacing_folder(folder) as beside:
-            for name in OWN_FILES:
-                text = files("passion.report").joinpath("viewer", name).read_text(encoding="utf-8")
-                write_text(beside / name, text)
-            for file, text in {**contents, "cases": _script("cases", cases)}.items():
-                write_text(beside / f"{file}.js", text)
-    return len(cases)
+    return {**contents, "cases": _script("cases", cases)} if cases else {}
+
+
+def write_viewer(scripts: Mapping[str, str], folder: Path) -> None:
+    """Write the viewer and its cases to `folder`, whole or not at all.
+
+    Args:
+        scripts: see `pack_cases`; without any, `folder` is removed, since it would show cases of an earlier time.
+        folder: to write.
+    """
+    if not scripts:
+        withdraw_folder(folder)
+        return
+    with replacing_folder(folder) as beside:
+        for name in OWN_FILES:
+            text = files("passion.report").joinpath("viewer", name).read_text(encoding="utf-8")
+            write_text(beside / name, text)
+        for file, text in scripts.items():
+            write_text(beside / f"{file}.js", text)
 
 
 def _candidates(experiment: Experiment) -> list[Candidate]:
@@ -85,16 +96,12 @@ def _candidates(experiment: Experiment) -> list[Candidate]:
 
 def _of_table(table: TableOfOne) -> list[Candidate]:
     setting, network = main_setting(table)
-    stored: dict[str, tuple[Run, Mapping[str, Volume]]] = {}
-    for method in table.methods:
-        for run in table.runs_of(setting, network, method)[:1]:
-            stored[method] = (run, read_volumes(run))
+    seed, runs = table.of_one_seed(setting, network)
+    stored = {method: (run, read_volumes(run)) for method, run in runs.items()}
     names = [set(volumes) for _, volumes in stored.values()]
     shared = set.intersection(*names)
     return [
-        Candidate(
-            table, setting, network, case, {method: (run, volumes[case]) for method, (run, volumes) in stored.items()}
-        )
+        Candidate(table, setting, network, seed, case, {name: (run, of[case]) for name, (run, of) in stored.items()})
         for case in sorted(shared)
         if len({volumes[case].reference.shape for _, volumes in stored.values()}) == 1
     ]
@@ -114,7 +121,8 @@ def _encoded(candidate: Candidate, file: str, step: int) -> tuple[dict[str, Any]
     }
     described = {
         "file": file,
-        "title": f"{candidate.table.dataset}, {candidate.case}: {candidate.setting}, {candidate.network}",
+        "title": f"{candidate.table.dataset}, {candidate.case}: {candidate.setting}, {candidate.network}, "
+        f"seed {candidate.seed}",
         "modalities": list(study.modalities),
         "images": list(first.images),
         "shape": first.reference[thin].shape,

@@ -25,10 +25,10 @@ SURE = 0.05
 
 @dataclass(frozen=True)
 class Cell:
-    """A value of a table as shown, and whether it is the best of those it competes with."""
+    """A value of a table as shown; bold where it is the best of those it competes with, or a sure difference."""
 
     text: str
-    best: bool = False
+    bold: bool = False
 
 
 @dataclass(frozen=True)

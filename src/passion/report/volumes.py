@@ -13,7 +13,7 @@ Labels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Volume:
-    """The box of one case; its axes run to the left, to the back and up, or nearly so.
+    """The box of one case; the first axis runs to the left, the second to the back, the third up, or nearly so.
 
     Args:
         images: grey levels (X, Y, Z) by modality, 0 outside.

@@ -1,14 +1,17 @@
 "use strict";
-// Makes the columns of `table.sortable` sortable: once from the top, twice from the bottom, thrice as it was.
+// Makes the columns of `table.sortable` sortable. A first click puts the largest number, or the first word, at the top, a
+// second one the other end, and a third brings back the order that was written.
 (() => {
   const text = (row, column) => row.cells[column].textContent.trim();
-  const number = (word) => Number.parseFloat(word.replace(/^[<+]/, ""));
+  // What is smaller than a number comes before it.
+  const number = (word) => Number.parseFloat(word.replace(/^[<+]/, "")) * (word.startsWith("<") ? 0.999 : 1);
 
+  // Numbers before words, whichever way.
   function order(rows, column, sign) {
     return [...rows].sort((one, other) => {
       const words = [text(one, column), text(other, column)];
       const [a, b] = words.map(number);
-      if (Number.isNaN(a) && Number.isNaN(b)) return -sign * words[0].localeCompare(words[1]);
+      if (Number.isNaN(a) && Number.isNaN(b)) return sign * words[0].localeCompare(words[1]);
       if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) ? 1 : -1;
       return sign * (a - b);
     });
@@ -24,14 +27,15 @@
       button.title = "Sort by this column";
       button.append(...head.childNodes);
       head.append(button);
+      const column = Number(head.dataset.column);
+      const numeric = asWritten.some((row) => !Number.isNaN(number(text(row, column))));
+      const ways = numeric ? ["none", "descending", "ascending"] : ["none", "ascending", "descending"];
       button.addEventListener("click", () => {
-        const next = { none: "descending", descending: "ascending", ascending: "none" }[head.ariaSort ?? "none"];
+        const way = ways[(ways.indexOf(head.ariaSort ?? "none") + 1) % ways.length];
         for (const other of table.querySelectorAll("th[data-column]")) other.ariaSort = "none";
-        head.ariaSort = next;
+        head.ariaSort = way;
         const signs = { descending: -1, ascending: 1 };
-        const rows = next === "none" ? asWritten : order(asWritten, Number(head.dataset.column), signs[next]);
-        body.append(...rows, ...totals);
-        table.classList.toggle("sorted", next !== "none");
+        body.append(...(way === "none" ? asWritten : order(asWritten, column, signs[way])), ...totals);
       });
     }
   }

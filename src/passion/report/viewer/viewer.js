@@ -6,8 +6,10 @@
   const FOLDER = new URL(".", document.currentScript.src);
   const VIEWS = { slices: [0, 1, 2], front: [0, 2, 1], side: [1, 2, 0] }; // axes across, down, and through
   const TURN_DEGREES = 15;
+  const DEGREES_PER_PIXEL = 0.7;
+  const ZOOM_STEP = 1.15;
+  const ZOOMS = [0.5, 5];
   const MASK_OPACITY = 150;
-  const TRUTH = "Reference";
 
   const store = new Map();
   const scripts = new Map();
@@ -35,12 +37,13 @@
 
   const element = (id) => document.getElementById(`viewer-${id}`);
   const solidPossible = Boolean(document.createElement("canvas").getContext("webgl2"));
-  const state = { case: null, image: null, grey: null, truth: null, slices: {}, turn: [110, 15], tiles: new Map() };
+  const state = { case: null, image: null, grey: null, truth: null, slices: {}, turn: [110, 15], zoom: 1, tiles: new Map() };
   let asked = 0;
 
   const chosen = (id) => [...element(id).querySelectorAll("input:checked")].map((input) => input.value);
   const subset = () => chosen("modalities").join("+");
   const view = () => chosen("view")[0];
+  const backdrop = () => `${state.case.file} ${state.image}`; // of a scene
   const say = (text) => { element("status").textContent = text; };
   const complain = (error) => say(`Cannot show this: ${error.message}.`);
 
@@ -69,52 +72,78 @@
     context.stroke();
   }
 
-  // One method, or the reference: a caption, a picture and what it scores.
+  // One method, or the reference (no method): a caption, a picture and what it scores.
   class Tile {
-    constructor(title) {
-      this.title = title;
+    constructor(method) {
+      this.method = method;
+      this.labels = null;
       this.figure = document.createElement("figure");
       this.figure.className = "tile";
       // A stage for each canvas, because NiiVue takes what its canvas stands in for itself.
       this.figure.innerHTML = "<figcaption></figcaption><div class='stage'><canvas role='img'></canvas></div>"
-        + "<div class='stage' hidden><canvas role='img' tabindex='0'></canvas></div><dl></dl>";
+        + "<div class='stage' hidden><canvas role='application' aria-roledescription='3D view' tabindex='0'></canvas></div>"
+        + "<dl></dl>";
       [this.flat, this.solid] = this.figure.querySelectorAll("canvas");
-      this.figure.firstChild.textContent = title;
-      this.solid.addEventListener("keydown", (event) => {
-        const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
-        if (!step) return;
-        event.preventDefault();
-        turn(state.turn[0] + step[0] * TURN_DEGREES, state.turn[1] + step[1] * TURN_DEGREES);
-      });
+      this.figure.firstChild.textContent = method ?? "Reference";
+      steerBy(this.solid);
       element("tiles").append(this.figure);
     }
 
-    async show(labels, scores) {
-      this.labels = labels;
-      this.facts(scores);
-      const solid = view() === "solid";
-      this.flat.parentElement.hidden = solid;
-      this.solid.parentElement.hidden = !solid;
-      const what = this.title === TRUTH ? "Reference" : `${this.title} from ${subset()}`;
+    // File and part of the labels that are to be shown.
+    get wanted() {
+      const { file, methods } = state.case;
+      return this.method === null ? [file, "reference"] : [`${file}-${methods.indexOf(this.method)}`, subset()];
+    }
+
+    // Whether all is there that is to be drawn.
+    get ready() {
+      return this.labels !== null && this.name === this.wanted.join(" ") && (view() !== "solid" || this.filled === backdrop());
+    }
+
+    async prepare() {
+      const name = this.wanted.join(" ");
+      if (this.name !== name) {
+        [this.name, this.labels] = [name, null];
+        this.coming = volume(...this.wanted).then((labels) => { if (this.name === name) this.labels = labels; });
+      }
+      await this.coming;
+      // A scene takes its size from its stage.
+      this.chooseStage();
+      if (view() === "solid") await this.fill();
+    }
+
+    chooseStage() {
+      this.flat.parentElement.hidden = view() === "solid";
+      this.solid.parentElement.hidden = view() !== "solid";
+    }
+
+    draw() {
+      this.chooseStage();
+      const what = this.method === null ? "Reference" : `${this.method} from ${subset()}`;
       this.flat.ariaLabel = `${what}, slice ${state.slices[view()]}`;
-      this.solid.ariaLabel = `${what}, in 3D; arrow keys turn it`;
-      if (solid) await this.drawSolid();
+      this.solid.ariaLabel = `${what}, in 3D; arrow keys turn it, plus and minus zoom`;
+      if (this.told !== this.name) this.tell();
+      if (view() === "solid") this.drawSolid();
       else this.drawFlat();
     }
 
-    facts(scores) {
-      const counts = new Array(state.case.classes.length + 1).fill(0);
+    // What its labels score and how much there is of them.
+    tell() {
+      const { classes, spacing, regions, dice } = state.case;
+      const scores = dice[this.method]?.[subset()];
+      const counts = new Array(classes.length + 1).fill(0);
       for (const label of this.labels) counts[label] += 1;
-      const millilitres = state.case.spacing.reduce((product, step) => product * step, 0.001);
-      this.figure.querySelector("dl").replaceChildren(...Object.entries(state.case.regions).map(([region, classes]) => {
+      const millilitres = spacing.reduce((product, step) => product * step, 0.001);
+      this.figure.querySelector("dl").replaceChildren(...Object.entries(regions).map(([region, members]) => {
         const pair = document.createElement("div");
-        const size = classes.reduce((sum, index) => sum + counts[index], 0) * millilitres;
-        const dice = scores ? `Dice ${(100 * scores[region]).toFixed(1)} %, ` : "";
+        const size = members.reduce((sum, index) => sum + counts[index], 0) * millilitres;
+        const score = scores ? `Dice ${(100 * scores[region]).toFixed(1)} %, ` : "";
         pair.innerHTML = "<dt></dt><dd></dd>";
         pair.firstChild.textContent = region;
-        pair.lastChild.textContent = `${dice}${size.toFixed(size < 10 ? 2 : 1)} ml`;
+        pair.lastChild.textContent = `${score}${size.toFixed(size < 10 ? 2 : 1)} ml`;
         return pair;
       }));
+      this.told = this.name;
     }
 
     drawFlat() {
@@ -131,9 +160,12 @@
       for (let y = 0; y < height; y += 1) {
         for (let x = 0; x < width; x += 1) {
           const here = row(y) + x * strides[across];
+          const at = 4 * (y * width + x);
           const shade = state.grey ? (255 * state.grey[here]) / state.case.levels : 0;
-          grey.data.set([shade, shade, shade, 255], 4 * (y * width + x));
-          mask.data.set(palette[this.labels[here]], 4 * (y * width + x));
+          const colour = palette[this.labels[here]];
+          for (let part = 0; part < 3; part += 1) grey.data[at + part] = shade;
+          grey.data[at + 3] = 255;
+          for (let part = 0; part < 4; part += 1) mask.data[at + part] = colour[part];
         }
       }
       const scale = Math.max(1, Math.round(360 / (width * spacing[across])));
@@ -146,92 +178,157 @@
         context.imageSmoothingEnabled = smooth;
         context.drawImage(layer, 0, 0, this.flat.width, this.flat.height);
       }
-      if (this.title !== TRUTH) outline(context, width, height, (x, y) => state.truth[row(y) + x * strides[across]] > 0);
+      if (this.method !== null) outline(context, width, height, (x, y) => state.truth[row(y) + x * strides[across]] > 0);
     }
 
-    async drawSolid() {
-      await load("niivue.js");
-      if (!this.scene) {
-        this.scene = new niivue.Niivue({
-          backColor: [0, 0, 0, 1], show3Dcrosshair: false, isOrientationTextVisible: false, crosshairWidth: 0,
-          dragAndDropEnabled: false, isResizeCanvas: true, logLevel: "error",
-        });
-        await this.scene.attachToCanvas(this.solid);
-        this.scene.onAzimuthElevationChange = turn;
-        this.scene.setSliceType(this.scene.sliceTypeRender);
-      }
-      if (this.of !== `${state.case.file} ${state.image}`) await this.fill();
+    drawSolid() {
       this.mask.img.set(this.labels);
       this.scene.updateGLVolume();
+      this.look();
+    }
+
+    // As all others are seen.
+    look() {
+      this.scene.scene.volScaleMultiplier = state.zoom;
       this.scene.setRenderAzimuthElevation(...state.turn);
     }
 
+    async begin() {
+      await load("niivue.js");
+      const scene = new niivue.Niivue({
+        backColor: [0, 0, 0, 1], show3Dcrosshair: false, isOrientationTextVisible: false, crosshairWidth: 0,
+        dragAndDropEnabled: false, isResizeCanvas: true, logLevel: "error",
+        // Its own answers to keys, wheel and touches would change one tile alone and keep the page from scrolling.
+        interactive: false,
+      });
+      await scene.attachToCanvas(this.solid);
+      scene.setSliceType(scene.sliceTypeRender);
+      this.scene = scene;
+    }
+
+    // Puts the image of the case into the scene, and a mask of its shape.
     async fill() {
+      this.begun ??= this.begin();
+      await this.begun;
+      const name = backdrop();
+      if (this.filled === name) return;
       const { shape, spacing, classes, levels } = state.case;
       const [x, y, z] = spacing;
       const affine = [-x, 0, 0, 0, 0, -y, 0, 0, 0, 0, z, 0, 0, 0, 0, 1];
-      const made = async (voxels, name) => niivue.NVImage.new(
-        niivue.NVImage.createNiftiArray(shape, spacing, affine, 2, voxels).buffer, name,
+      const made = async (voxels, file) => niivue.NVImage.new(
+        niivue.NVImage.createNiftiArray(shape, spacing, affine, 2, voxels).buffer, file,
       );
-      while (this.scene.volumes.length) this.scene.removeVolume(this.scene.volumes[0]);
+      const seen = Boolean(state.grey);
       const grey = await made(state.grey ?? state.truth.map((label) => (label ? 1 : 0)), "image.nii");
-      [grey.cal_min, grey.cal_max] = [0.05 * levels, levels * (state.grey ? 0.75 : 1000)];
-      this.mask = await made(this.labels, "mask.nii");
+      const mask = await made(state.truth, "mask.nii");
+      // Another image may have been chosen meanwhile: its own call fills in that one.
+      if (backdrop() !== name || this.filled === name) return;
+      [grey.cal_min, grey.cal_max] = [0.05 * levels, levels * (seen ? 0.75 : 1000)];
       const palette = colours(classes, 255);
-      this.mask.setColormapLabel({
+      mask.setColormapLabel({
         R: palette.map((colour) => colour[0]), G: palette.map((colour) => colour[1]),
         B: palette.map((colour) => colour[2]), A: palette.map((colour) => colour[3]),
-        I: palette.map((_, index) => index), labels: ["", ...classes.map(({ name }) => name)],
+        I: palette.map((_, index) => index), labels: ["", ...classes.map((one) => one.name)],
       });
+      while (this.scene.volumes.length) this.scene.removeVolume(this.scene.volumes[0]);
       this.scene.addVolume(grey);
-      this.scene.addVolume(this.mask);
-      this.of = `${state.case.file} ${state.image}`;
+      this.scene.addVolume(mask);
+      [this.mask, this.filled] = [mask, name];
     }
   }
 
-  function turn(azimuth, elevation) {
-    if (azimuth === state.turn[0] && elevation === state.turn[1]) return;
-    state.turn = [azimuth, elevation];
-    for (const { scene, figure } of state.tiles.values()) {
-      if (scene && !figure.hidden && (scene.scene.renderAzimuth !== azimuth || scene.scene.renderElevation !== elevation)) {
-        scene.setRenderAzimuthElevation(azimuth, elevation);
+  function steer(azimuth, elevation, zoom) {
+    const within = (value, least, most) => Math.min(Math.max(value, least), most);
+    state.turn = [(state.turn[0] + azimuth) % 360, within(state.turn[1] + elevation, -90, 90)];
+    state.zoom = within(state.zoom * zoom, ...ZOOMS);
+    for (const tile of state.tiles.values()) if (tile.filled && !tile.figure.hidden) tile.look();
+  }
+
+  // Dragging, two fingers and keys steer, and so does the wheel with Ctrl; one finger and the wheel scroll the page.
+  function steerBy(canvas) {
+    let place = null;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "touch" || event.button !== 0) return;
+      canvas.setPointerCapture(event.pointerId);
+      place = [event.clientX, event.clientY];
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.pointerType === "touch" || !canvas.hasPointerCapture(event.pointerId)) return;
+      steer(DEGREES_PER_PIXEL * (event.clientX - place[0]), DEGREES_PER_PIXEL * (event.clientY - place[1]), 1);
+      place = [event.clientX, event.clientY];
+    });
+    let fingers = null;
+    const touched = (event) => {
+      const before = fingers;
+      const [one, other] = event.touches;
+      fingers = event.touches.length === 2 ? {
+        x: (one.clientX + other.clientX) / 2, y: (one.clientY + other.clientY) / 2,
+        apart: Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY),
+      } : null;
+      if (!fingers) return;
+      if (event.cancelable) event.preventDefault();
+      if (before) {
+        const [right, down] = [fingers.x - before.x, fingers.y - before.y];
+        steer(DEGREES_PER_PIXEL * right, DEGREES_PER_PIXEL * down, fingers.apart / before.apart);
       }
+    };
+    for (const kind of ["touchstart", "touchmove", "touchend", "touchcancel"]) {
+      canvas.addEventListener(kind, touched, { passive: false });
     }
+    canvas.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey) return;
+      event.preventDefault();
+      // A wheel tells of some hundred, two fingers on a touch pad of a few.
+      steer(0, 0, ZOOM_STEP ** (-Math.sign(event.deltaY) * Math.min(Math.abs(event.deltaY) / 10, 1)));
+    }, { passive: false });
+    canvas.addEventListener("keydown", (event) => {
+      const change = {
+        ArrowLeft: [-TURN_DEGREES, 0, 1], ArrowRight: [TURN_DEGREES, 0, 1], ArrowUp: [0, TURN_DEGREES, 1],
+        ArrowDown: [0, -TURN_DEGREES, 1], "+": [0, 0, ZOOM_STEP], "=": [0, 0, ZOOM_STEP], "-": [0, 0, 1 / ZOOM_STEP],
+      }[event.key];
+      if (!change || event.altKey || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      steer(...change);
+    });
+  }
+
+  // The tiles that are to be seen, made where there are none yet; all others are hidden.
+  function tilesShown() {
+    for (const method of [null, ...state.case.methods]) if (!state.tiles.has(method)) state.tiles.set(method, new Tile(method));
+    const shown = [null, ...chosen("methods")];
+    for (const [method, tile] of state.tiles) tile.figure.hidden = !shown.includes(method);
+    return shown.map((method) => state.tiles.get(method));
   }
 
   async function refresh() {
-    const turnOf = ++asked;
-    const { file, methods, dice } = state.case;
-    const members = subset();
-    const shown = new Set(chosen("methods"));
+    const turn = ++asked;
     element("slice").disabled = view() === "solid";
     if (view() !== "solid") {
       element("slice").max = state.case.shape[VIEWS[view()][2]] - 1;
       element("slice").value = state.slices[view()];
     }
-    say("Loading");
+    const tiles = tilesShown();
+    const waiting = tiles.filter((tile) => !tile.ready);
+    for (const tile of tiles) if (tile.ready) tile.draw();
+    if (waiting.length) say("Loading");
     try {
-      for (const title of [TRUTH, ...methods]) {
-        if (!state.tiles.has(title)) state.tiles.set(title, new Tile(title));
-        const tile = state.tiles.get(title);
-        tile.figure.hidden = title !== TRUTH && !shown.has(title);
-        if (tile.figure.hidden) continue;
-        const labels = title === TRUTH ? state.truth : await volume(`${file}-${methods.indexOf(title)}`, members);
-        if (turnOf !== asked) return;
-        await tile.show(labels, dice[title]?.[members]);
+      for (const tile of waiting) {
+        await tile.prepare();
+        // Something else may have been asked for meanwhile.
+        if (turn !== asked) return;
+        tile.draw();
       }
-      for (const [title, tile] of state.tiles) if (title !== TRUTH && !methods.includes(title)) tile.figure.hidden = true;
-      say(`Predicted from ${members.replaceAll("+", ", ")}.`
+      say(`Predicted from ${chosen("modalities").join(", ")}.`
         + (solidPossible ? "" : " This browser has no WebGL2, so there is no 3D view."));
     } catch (error) {
-      complain(error);
+      if (turn === asked) complain(error);
     }
   }
 
-  function inputs(id, type, values, checked) {
+  function checkboxes(id, values, checked) {
     const labels = values.map((value) => {
       const label = document.createElement("label");
-      const input = Object.assign(document.createElement("input"), { type, value, name: `viewer-${id}`, checked: checked(value) });
+      const input = Object.assign(document.createElement("input"), { type: "checkbox", value, name: `viewer-${id}`, checked: checked(value) });
       if (id === "modalities") input.role = "switch";
       label.append(input, ` ${value}`);
       return label;
@@ -251,7 +348,6 @@
     }
   }
 
-
   async function chooseImage() {
     say("Loading");
     const image = element("image").value;
@@ -270,8 +366,8 @@
     // Another case may have been chosen meanwhile; until all is there, the last one is shown whole.
     if (element("case").value !== number) return;
     Object.assign(state, { case: one, image, grey, truth });
-    inputs("modalities", "checkbox", one.modalities, (name) => one.images.includes(name));
-    inputs("methods", "checkbox", one.methods, (name) => name === one.methods[0] || name === one.methods.at(-1));
+    checkboxes("modalities", one.modalities, (name) => one.images.includes(name));
+    checkboxes("methods", one.methods, (name) => name === one.methods[0] || name === one.methods.at(-1));
     options("image", [...one.images.map((name) => [name, name]), ["", "none"]]);
     element("classes").replaceChildren(...one.classes.map(({ name, colour }) => {
       const item = document.createElement("li");
