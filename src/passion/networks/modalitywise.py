@@ -214,7 +214,14 @@ class ModalityWise(Segmenter):
         """(R, 1, *space) of one modality -> the fields of `ENCODING` after `row`, each tensors of R rows."""
 
     def encode(self, images: Tensor, present: Tensor) -> RowEncoding:
-        """See `Segmenter.encode`."""
+        """See `Segmenter.encode`.
+
+        Raises:
+            InputError: a case without any modality.
+        """
+        empty = (~present.any(1)).nonzero().flatten().tolist()
+        if empty:
+            raise InputError(f"present: row {empty[0]} has no modality; give each case at least one")
         coded = [
             self._encode_modality(images[rows.to(images.device, non_blocking=True), modality, None], modality)
             for modality, rows in enumerate(column.nonzero().flatten() for column in present.T)
