@@ -10,7 +10,7 @@ from torch._dynamo.utils import counters
 from passion.data.loading import Batch
 from passion.errors import InputError
 from passion.networks import Segmenter, build
-from passion.networks.blocks import PostNormConvolution, PreNormConvolution
+from passion.networks.blocks import PostNormConvolution, PreNormConvolution, upsample
 from passion.objectives import objective_class
 
 
@@ -53,6 +53,22 @@ def test_compiled_layers_of_volumes_give_the_same(layer: type[PreNormConvolution
         out[:, :2].square().sum().backward()
         results.append((out, own.convolution.weight.grad.clone()))
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
+
+
+def test_matrices_of_up_sampling_are_constants_of_the_graph() -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def keep(graph: torch.fx.GraphModule, _: list[Tensor]) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    x = torch.randn(1, 2, 4, 6)
+    found = torch.compile(upsample, backend=keep)(x, (8, 12))
+    torch.testing.assert_close(found, upsample(x, (8, 12)))
+    (graph,) = graphs
+    called = " ".join(str(node.target) for node in graph.graph.nodes if node.op.startswith("call"))
+    assert "matmul" in called
+    assert not any(word in called for word in ("eye", "interpolate"))
 
 
 def test_a_network_without_parts_says_so() -> None:
