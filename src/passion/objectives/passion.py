@@ -127,8 +127,14 @@ def semantic_terms(decoded: TeacherAndStudents, target: Tensor, present: Tensor)
 
 @torch.no_grad()
 def measure_preference(network: Segmenter, batch: Batch) -> Losses:
-    """Gap and relative preference of a batch, whatever it is trained with: Figure 6 needs the baseline's curve."""
+    """Gap and relative preference of a batch, whatever it is trained with: Figure 6 needs the baseline's curve.
+
+    The network stays as it is: running statistics of its norms, as of all its buffers, are put back.
+    """
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     encoding = network.encode(batch.images, batch.present)
     present = batch.present.to(batch.target.device, non_blocking=True)
     _, gap = semantic_terms(decode_teacher_and_students(network, encoding, batch.fed), batch.target, present)
+    for buffer, value in buffers:
+        buffer.data.copy_(value)  # Of `data`: a backward pass that is yet to come may have kept the buffer.
     return Losses(preference=relative_preference(gap, present), gap=gap)
