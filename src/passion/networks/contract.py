@@ -105,7 +105,8 @@ class Segmenter(nn.Module, ABC):
         patch_size: extent of the windows that it is trained on and applied to, one number a spatial axis.
 
     Raises:
-        InputError: no modality, no class beside the background, or other spatial dimensions.
+        InputError: no modality, no class beside the background, other spatial dimensions, or a patch size that does not
+            fit them.
     """
 
     def __init__(self, modalities: int, classes: int, spatial_dims: int, patch_size: Sequence[int]) -> None:
@@ -115,6 +116,10 @@ class Segmenter(nn.Module, ABC):
             raise InputError(f"classes {classes}: must be at least 2, the background is one of them")
         if spatial_dims not in (2, 3):
             raise InputError(f"spatial_dims {spatial_dims}: must be 2 or 3")
+        if len(patch_size) != spatial_dims:
+            raise InputError(f"patch_size {list(patch_size)}: give one number or {spatial_dims} of them")
+        if min(patch_size) < 1:
+            raise InputError(f"patch_size {min(patch_size)}: must be at least 1")
         super().__init__()
         self.modalities = modalities
         self.classes = classes

@@ -183,10 +183,10 @@ class ModalityWise(Segmenter):
         unimodal_decoder: bool,
     ) -> None:
         sizes = [patch_size] * spatial_dims if isinstance(patch_size, int) else list(patch_size)
-        check_patch_size(sizes, spatial_dims, 2 ** (levels - 1))
+        super().__init__(modalities, classes, spatial_dims, sizes)
+        check_patch_size(sizes, 2 ** (levels - 1))
         if width < 1:
             raise InputError(f"width {width}: must be at least 1")
-        super().__init__(modalities, classes, spatial_dims, sizes)
         self.encoders = ModalityList(Encoder(spatial_dims, width, levels, layer) for _ in range(modalities))
         self.unimodal_decoder = (
             UnimodalDecoder(spatial_dims, classes, width, levels, layer) if unimodal_decoder else None
@@ -241,14 +241,12 @@ class ModalityWise(Segmenter):
         return out
 
 
-def check_patch_size(sizes: Sequence[int], spatial_dims: int, reduction: int) -> None:
+def check_patch_size(sizes: Sequence[int], reduction: int) -> None:
     """Refuse a patch that cannot be halved as often as the network does.
 
     Raises:
-        InputError: a wrong number of axes, or a size that is not a multiple of `reduction` or under twice that.
+        InputError: a size that is not a multiple of `reduction` or under twice that.
     """
-    if len(sizes) != spatial_dims:
-        raise InputError(f"patch_size {list(sizes)}: give one number or {spatial_dims} of them")
     wrong = [size for size in sizes if size % reduction or size < 2 * reduction]
     if wrong:
         raise InputError(f"patch_size {wrong[0]}: must be a multiple of {reduction} and at least {2 * reduction}")
