@@ -181,6 +181,11 @@ class Segmenter(nn.Module, ABC):
             subset: (P, M) bool. A modality that was not encoded counts as absent; each row has one that was encoded.
         """
 
+    @property
+    def has_unimodal_decoder(self) -> bool:
+        """Whether `decode_alone` asks a decoder of its own, and not `decode` about one modality."""
+        return type(self).decode_alone is not Segmenter.decode_alone
+
     def decode_alone(self, encoding: Encoding, case: Tensor, modality: Tensor) -> Tensor:
         """Logits (P, K, *space) of the second, uni-modal decoder that L_reg trains (METHOD: L_reg in Eq. 1).
 

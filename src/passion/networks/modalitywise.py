@@ -231,6 +231,11 @@ class ModalityWise(Segmenter):
         row = (present.T.flatten().cumsum(0) - 1).view(present.T.shape).T.contiguous()
         return self.ENCODING(present, row, *fields)
 
+    @property
+    def has_unimodal_decoder(self) -> bool:
+        """See `Segmenter.has_unimodal_decoder`."""
+        return self.unimodal_decoder is not None
+
     def decode_alone(self, encoding: Encoding, case: Tensor, modality: Tensor) -> Tensor:
         """See `Segmenter.decode_alone`."""
         if self.unimodal_decoder is None:

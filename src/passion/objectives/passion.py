@@ -11,6 +11,7 @@ from passion.objectives.contract import Losses, Objective, Term
 from passion.objectives.distillation import (
     TeacherAndStudents,
     decode_teacher_and_students,
+    losses_alone,
     pixel_distillation,
     semantic_distillation,
 )
@@ -21,7 +22,7 @@ from passion.objectives.preference import (
     sum_over_processes,
     task_mask,
 )
-from passion.objectives.segmentation import scatter_pairs, task_terms, unimodal_losses
+from passion.objectives.segmentation import scatter_pairs, task_terms
 
 
 class Passion(Objective):
@@ -101,7 +102,7 @@ class Passion(Objective):
             pixel = scatter_pairs(pixel, decoded.case, decoded.modality, present)
             terms["pixel"] = Term(pixel, self.pixel_weight * beta * self.balance)
         if self.form == "reference":
-            alone = unimodal_losses(network, encoding, batch.target)
+            alone = losses_alone(network, encoding, decoded, terms["segmentation"].value, batch.target)
             terms["unimodal"] = Term(alone, delta * beta * self.balance)
         return Losses(terms, preference, gap)
 
