@@ -81,10 +81,14 @@ class SubsetNetwork(nn.Module):
         Args:
             images: (B, M, *space).
             present: (B, M) or (1, M) bool; None: a modality is there where an image of it has any voxel but 0, which is
-                right for whole cases, and may not be for windows.
+                right for whole cases, and may not be for windows. Where all images are 0, all modalities are there.
         """
         images = images.as_tensor() if isinstance(images, MetaTensor) else images
-        here = images.flatten(2).any(2) if present is None else present.bool()
+        if present is None:
+            some = images.flatten(2).any(2)
+            here = some | ~some.any(1, keepdim=True)
+        else:
+            here = present.bool()
         here = here.expand(len(images), -1).cpu()
         encoding = self.segmenter.encode(images, here)
         return self.segmenter.decode(encoding, torch.arange(len(images)), here).logits

@@ -13,7 +13,7 @@ import pytest
 import torch
 from command_line import passion, refused
 from monai.bundle import ConfigParser, ConfigWorkflow, run, verify_net_in_out
-from monai.inferers import SlidingWindowInferer
+from monai.inferers import SlidingWindowInferer, sliding_window_inference
 from untrained import untrained_run
 
 from passion import predict
@@ -22,6 +22,7 @@ from passion.data.sources.myops import MYOPS2020
 from passion.data.study import Region, Study
 from passion.errors import InputError
 from passion.inference import infer
+from passion.networks import network_class
 
 CASE = "BraTS20_Training_002"
 SUBSETS = {"all": ("t1", "t1c", "flair", "t2"), "two": ("t1c", "flair"), "one": ("t2",)}
@@ -176,6 +177,20 @@ def test_monais_own_windows_carry_present_along() -> None:
         found = windows(images, lambda some, mask: torch.softmax(wrapped(some, mask), 1), present)
         expected = infer(wrapped.segmenter, images, present, present)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", ["mmformer", "rfnet", "m2ftrans"])
+def test_windows_without_an_image_are_seen_through_all_modalities(name: str) -> None:
+    torch.manual_seed(0)
+    options = {**network_class(name).TINY, "modalities": 2, "classes": 3, "spatial_dims": 2, "patch_size": 32}
+    wrapped = SubsetNetwork(name=name, **options).eval()
+    images, everything = torch.randn(1, 2, 64, 64), torch.tensor([[True, True]])
+    images[..., :32, :32] = 0
+    with torch.inference_mode():
+        found = sliding_window_inference(images, 32, 4, wrapped, overlap=0)
+        expected = sliding_window_inference(images, 32, 4, lambda some: wrapped(some, everything), overlap=0)
+    assert torch.equal(found, expected)
+    assert torch.isfinite(found).all()
 
 
 def test_names_that_monai_would_take_for_code_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,3 +126,19 @@ def test_refuses_a_task_that_is_none(name: str, wrong: dict[str, int]) -> None:
     options = {**network_class(name).TINY, "modalities": 2, "classes": 2, "spatial_dims": 2, **wrong}
     with pytest.raises(InputError, match=next(iter(wrong))):
         build(name, patch_size=32, **options)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "early_fusion"])
+def test_a_case_without_any_modality_is_refused(name: str) -> None:
+    options = {**network_class(name).TINY, "modalities": 2, "classes": 2, "spatial_dims": 2}
+    network = build(name, patch_size=32, **options)
+    with pytest.raises(ValueError, match=r"present: row 1 has no modality"):
+        network.encode(images_of(network, 2).float(), torch.tensor([[True, False], [False, False]]))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("patch_size", [[32], [32, 32, 32], [32, -32], 0], ids=str)
+def test_refuses_a_patch_that_is_none(name: str, patch_size: int | list[int]) -> None:
+    options = {**network_class(name).TINY, "modalities": 2, "classes": 2, "spatial_dims": 2}
+    with pytest.raises(InputError, match="patch_size"):
+        build(name, patch_size=patch_size, **options)

@@ -10,6 +10,7 @@ from torch._dynamo.utils import counters
 from passion.data.loading import Batch
 from passion.errors import InputError
 from passion.networks import Segmenter, build
+from passion.networks.blocks import PostNormConvolution, PreNormConvolution, upsample
 from passion.objectives import objective_class
 
 
@@ -39,6 +40,35 @@ def test_compiled_parts_give_the_same_step() -> None:
         graphs.append(counters["stats"]["unique_graphs"])
     assert graphs[0] > 0
     assert graphs[1] == graphs[0], "two of three modalities are two, whichever they are"
+
+
+@pytest.mark.parametrize("layer", [PreNormConvolution, PostNormConvolution])
+def test_compiled_layers_of_volumes_give_the_same(layer: type[PreNormConvolution]) -> None:
+    torch.manual_seed(0)
+    own, x = layer(3, 3, 4), torch.randn(1, 3, 6, 6, 6)
+    results = []
+    for transform in (own, torch.compile(own, backend="aot_eager")):
+        own.zero_grad()
+        out = transform(x)
+        out[:, :2].square().sum().backward()
+        results.append((out, own.convolution.weight.grad.clone()))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
+
+
+def test_matrices_of_up_sampling_are_constants_of_the_graph() -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def keep(graph: torch.fx.GraphModule, _: list[Tensor]) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    x = torch.randn(1, 2, 4, 6)
+    found = torch.compile(upsample, backend=keep)(x, (8, 12))
+    torch.testing.assert_close(found, upsample(x, (8, 12)))
+    (graph,) = graphs
+    called = " ".join(str(node.target) for node in graph.graph.nodes if node.op.startswith("call"))
+    assert "matmul" in called
+    assert not any(word in called for word in ("eye", "interpolate"))
 
 
 def test_a_network_without_parts_says_so() -> None:

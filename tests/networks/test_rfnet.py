@@ -19,8 +19,8 @@ def test_regions_are_mixed_as_the_paper_writes_them() -> None:
     p = torch.randn(3, 3, 16, 16, dtype=torch.float64).softmax(1)
     w = torch.rand(3, 3, 2, dtype=torch.float64) * subset[:, None]
     x = features.clone().requires_grad_()
-    voxels = x.flatten(2)
-    ours = fusion._mix(voxels, w, p.flatten(2))
+    rows = torch.split(x.flatten(2)[pairs.row], [1, 1, 2])
+    ours = fusion._mix(rows, w[pairs.answer, :, pairs.modality], p.flatten(2))
     ours.square().sum().backward()
     y = features.clone().requires_grad_()
     regions = torch.einsum("pkm,mcxy,pkxy->pkcxy", w, y, p)

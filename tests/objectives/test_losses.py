@@ -256,3 +256,23 @@ def test_a_modality_that_an_epoch_has_not_seen_is_not_preferred_by_the_reference
     assert weight.beta.tolist() == pytest.approx([1.0, 1.0, 1.0])
     weight.update()
     assert weight.beta.tolist() == pytest.approx([1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("norm", ["batch", ("instance", {"track_running_stats": True})], ids=str)
+def test_measuring_the_preference_leaves_the_network_as_it_is(norm: object) -> None:
+    torch.manual_seed(0)
+    options = {"channels": [4, 8], "strides": [2], "norm": norm}
+    network = build("early_fusion", modalities=2, classes=3, spatial_dims=2, patch_size=16,
+                    class_path="monai.networks.nets.UNet", init_args=options)  # fmt: skip
+    everything = torch.ones(2, 2, dtype=torch.bool)
+    batch = Batch(torch.randn(2, 2, 16, 16) + 3, everything, everything, torch.randint(0, 3, (2, 16, 16)))
+    loss = objective_class("baseline")(torch.ones(2))(network, batch).total
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert any("running_mean" in name for name in before)
+    measured = measure_preference(network, batch).preference
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    loss.backward()
+    trained = objective_class("passion")(torch.ones(2))(network, batch).preference
+    torch.testing.assert_close(measured, trained)
+    assert any(not torch.equal(value, before[name]) for name, value in network.state_dict().items())

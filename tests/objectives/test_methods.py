@@ -9,8 +9,10 @@ import torch
 from passion.data.loading import Batch
 from passion.networks import Segmenter, build
 from passion.objectives import OBJECTIVES, objective_class
+from passion.objectives.distillation import decode_fed_and_alone
 from passion.objectives.moddrop import ModDrop
 from passion.objectives.pmr import PMR, prototype_scores
+from passion.objectives.segmentation import unimodal_losses
 
 MODALITIES = 3
 
@@ -72,6 +74,37 @@ def test_every_method_trains_when_modalities_are_fed_at_random(objective: torch.
     losses = objective(network_for(objective), Batch(batch.images, everything, fed, batch.target))
     losses.total.backward()
     assert torch.isfinite(losses.total)
+
+
+ONLY_DECODER = {"spatial_dims": 2, "patch_size": 32, "init_args": {"features": [4, 4, 8, 8, 16, 4]}}
+
+
+@pytest.mark.parametrize(("name", "options"), [("pmr", {}), ("passion", {"form": "reference"})])
+def test_a_network_with_one_decoder_answers_no_question_twice(name: str, options: dict[str, str]) -> None:
+    """Three teachers, and three modalities that are not all that a teacher was fed."""
+    torch.manual_seed(0)
+    network = build("early_fusion", modalities=MODALITIES, classes=3, **ONLY_DECODER).double().eval()
+    present = torch.tensor([[True, True, False], [True, False, False], [True, False, True]])
+    fed = torch.tensor([[True, True, False], [True, False, False], [True, False, False]])
+    batch = Batch(torch.randn(3, MODALITIES, 32, 32, dtype=torch.float64), present, fed,
+                  torch.randint(0, 3, (3, 32, 32)))  # fmt: skip
+    asked = []
+    network.network.register_forward_pre_hook(lambda _, inputs: asked.append(len(inputs[0])))
+    terms = objective_class(name)(torch.ones(MODALITIES), **options)(network, batch).terms
+    assert sum(asked) == 6
+    expected = unimodal_losses(network, network.encode(batch.images, present), batch.target)
+    torch.testing.assert_close(terms["unimodal"].value, expected)
+
+
+def test_pmr_asks_a_teacher_that_was_fed_one_modality_for_its_prototypes() -> None:
+    network, everything = network_for(PMR(torch.ones(MODALITIES))), torch.ones(1, MODALITIES, dtype=torch.bool)
+    encoding = network.encode(batch_of(everything).images, everything)
+    fed = torch.tensor([[False, True, False]])
+    decoded = decode_fed_and_alone(network, encoding, fed, everything)
+    apart = network.decode(encoding, torch.zeros(3, dtype=torch.int64), torch.eye(3, dtype=torch.bool))
+    torch.testing.assert_close(decoded.students.features, apart.features)
+    torch.testing.assert_close(decoded.students.logits, apart.logits)
+    assert torch.equal(decoded.students.features[1], decoded.teacher.features[0])
 
 
 def test_moddrop_feeds_every_subset_of_what_is_there_as_often() -> None:

@@ -105,7 +105,8 @@ class Segmenter(nn.Module, ABC):
         patch_size: extent of the windows that it is trained on and applied to, one number a spatial axis.
 
     Raises:
-        InputError: no modality, no class beside the background, or other spatial dimensions.
+        InputError: no modality, no class beside the background, other spatial dimensions, or a patch size that does not
+            fit them.
     """
 
     def __init__(self, modalities: int, classes: int, spatial_dims: int, patch_size: Sequence[int]) -> None:
@@ -115,6 +116,10 @@ class Segmenter(nn.Module, ABC):
             raise InputError(f"classes {classes}: must be at least 2, the background is one of them")
         if spatial_dims not in (2, 3):
             raise InputError(f"spatial_dims {spatial_dims}: must be 2 or 3")
+        if len(patch_size) != spatial_dims:
+            raise InputError(f"patch_size {list(patch_size)}: give one number or {spatial_dims} of them")
+        if min(patch_size) < 1:
+            raise InputError(f"patch_size {min(patch_size)}: must be at least 1")
         super().__init__()
         self.modalities = modalities
         self.classes = classes
@@ -175,6 +180,11 @@ class Segmenter(nn.Module, ABC):
             case: (P,) int64, rows of the batch.
             subset: (P, M) bool. A modality that was not encoded counts as absent; each row has one that was encoded.
         """
+
+    @property
+    def has_unimodal_decoder(self) -> bool:
+        """Whether `decode_alone` asks a decoder of its own, and not `decode` about one modality."""
+        return type(self).decode_alone is not Segmenter.decode_alone
 
     def decode_alone(self, encoding: Encoding, case: Tensor, modality: Tensor) -> Tensor:
         """Logits (P, K, *space) of the second, uni-modal decoder that L_reg trains (METHOD: L_reg in Eq. 1).

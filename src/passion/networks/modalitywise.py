@@ -183,10 +183,10 @@ class ModalityWise(Segmenter):
         unimodal_decoder: bool,
     ) -> None:
         sizes = [patch_size] * spatial_dims if isinstance(patch_size, int) else list(patch_size)
-        check_patch_size(sizes, spatial_dims, 2 ** (levels - 1))
+        super().__init__(modalities, classes, spatial_dims, sizes)
+        check_patch_size(sizes, 2 ** (levels - 1))
         if width < 1:
             raise InputError(f"width {width}: must be at least 1")
-        super().__init__(modalities, classes, spatial_dims, sizes)
         self.encoders = ModalityList(Encoder(spatial_dims, width, levels, layer) for _ in range(modalities))
         self.unimodal_decoder = (
             UnimodalDecoder(spatial_dims, classes, width, levels, layer) if unimodal_decoder else None
@@ -214,7 +214,14 @@ class ModalityWise(Segmenter):
         """(R, 1, *space) of one modality -> the fields of `ENCODING` after `row`, each tensors of R rows."""
 
     def encode(self, images: Tensor, present: Tensor) -> RowEncoding:
-        """See `Segmenter.encode`."""
+        """See `Segmenter.encode`.
+
+        Raises:
+            InputError: a case without any modality.
+        """
+        empty = (~present.any(1)).nonzero().flatten().tolist()
+        if empty:
+            raise InputError(f"present: row {empty[0]} has no modality; give each case at least one")
         coded = [
             self._encode_modality(images[rows.to(images.device, non_blocking=True), modality, None], modality)
             for modality, rows in enumerate(column.nonzero().flatten() for column in present.T)
@@ -223,6 +230,11 @@ class ModalityWise(Segmenter):
         fields = [tuple(torch.cat(rows) for rows in zip(*field, strict=True)) for field in zip(*coded, strict=True)]
         row = (present.T.flatten().cumsum(0) - 1).view(present.T.shape).T.contiguous()
         return self.ENCODING(present, row, *fields)
+
+    @property
+    def has_unimodal_decoder(self) -> bool:
+        """See `Segmenter.has_unimodal_decoder`."""
+        return self.unimodal_decoder is not None
 
     def decode_alone(self, encoding: Encoding, case: Tensor, modality: Tensor) -> Tensor:
         """See `Segmenter.decode_alone`."""
@@ -234,14 +246,12 @@ class ModalityWise(Segmenter):
         return out
 
 
-def check_patch_size(sizes: Sequence[int], spatial_dims: int, reduction: int) -> None:
+def check_patch_size(sizes: Sequence[int], reduction: int) -> None:
     """Refuse a patch that cannot be halved as often as the network does.
 
     Raises:
-        InputError: a wrong number of axes, or a size that is not a multiple of `reduction` or under twice that.
+        InputError: a size that is not a multiple of `reduction` or under twice that.
     """
-    if len(sizes) != spatial_dims:
-        raise InputError(f"patch_size {list(sizes)}: give one number or {spatial_dims} of them")
     wrong = [size for size in sizes if size % reduction or size < 2 * reduction]
     if wrong:
         raise InputError(f"patch_size {wrong[0]}: must be a multiple of {reduction} and at least {2 * reduction}")

@@ -110,61 +110,60 @@ class RegionFusion(nn.Module):
         Returns:
             (P, C, *space).
         """
-        answers, classes = probabilities.shape[:2]
-        maps, voxels = probabilities.flatten(2), features.flatten(2)
+        maps = probabilities.flatten(2)
         share = maps.mean(2) + MEAN_EPS
-        sums = maps[pairs.answer] @ voxels[pairs.row].transpose(1, 2)
+        rows = features.flatten(2)[pairs.row].split(pairs.seen.sum(1).tolist())
+        sums = torch.cat([p @ x.transpose(1, 2) for p, x in zip(maps, rows, strict=True)])
         means = sums / maps.shape[2] / share[pairs.answer].unsqueeze(2)
-        dense = means.new_zeros(answers, classes, self.modalities, voxels.shape[1])
+        dense = means.new_zeros(*share.shape, self.modalities, features.shape[1])
         dense[pairs.answer, :, pairs.modality] = means
-        weights = self.weights(dense, share)
-        of_rows = weights.new_zeros(answers, classes, len(features))
-        of_rows[pairs.answer, :, pairs.row] = weights[pairs.answer, :, pairs.modality]
-        total = self._mix(voxels, of_rows, maps).view(answers, -1, *features.shape[2:])
+        weights = self.weights(dense, share)[pairs.answer, :, pairs.modality]
+        total = self._mix(rows, weights, maps).view(len(maps), -1, *features.shape[2:])
         fused = self.fuse[1:](normalise_and_activate(total))
         return torch.cat((fused, self.shortcut(self.shortcut.fusion.total(shortcut, pairs.selection))), dim=1)
 
-    def _mix(self, voxels: Tensor, weights: Tensor, maps: Tensor) -> Tensor:
-        """The first convolution of all regions' features.
+    def _mix(self, rows: Sequence[Tensor], weights: Tensor, maps: Tensor) -> Tensor:
+        """The first convolution of all regions' features, answer by answer, of the rows that it sees.
 
         It is linear, so weighing modalities and convolving are one matrix for each answer and class; the
         probabilities come last and no region's features need to be kept.
 
         Args:
-            voxels: x, (R, C, V).
-            weights: w, (P, K, R); 0 for rows that an answer does not see.
+            rows: x, of each of the P answers (N, C, V), Q rows together.
+            weights: w, (Q, K).
             maps: p, (P, K, V).
 
         Returns:
-            sum over k of p_k W_k sum over r of w_kr x_r, and the bias: (P, C, V).
+            sum over k of p_k W_k sum over n of w_nk x_n, and the bias: (P, C, V).
         """
         first = cast(PostNormConvolution, self.fuse[0]).convolution
         assert first.bias is not None
         kernel = first.weight.view(len(first.weight), weights.shape[1], -1)
-        matrices = torch.einsum("okc,pkr->pkorc", kernel, weights)
-        answers, classes, channels = matrices.shape[:3]
-        mixed = matrices.reshape(answers * classes * channels, -1) @ voxels.flatten(0, 1).to(matrices.dtype)
-        summed: Tensor = _WeightedSum.apply(mixed.view(answers, classes, channels, -1), maps)  # type: ignore[no-untyped-call]
-        return summed + first.bias[:, None]
+        matrices = torch.einsum("okc,qk->koqc", kernel, weights)
+        total = []
+        for x, matrix, p in zip(rows, matrices.split([len(x) for x in rows], 2), maps, strict=True):
+            mixed = matrix.reshape(-1, x.shape[0] * x.shape[1]) @ x.flatten(0, 1).to(matrix.dtype)
+            total.append(_WeightedSum.apply(mixed.view(*matrix.shape[:2], -1), p))  # type: ignore[no-untyped-call]
+        return torch.stack(total) + first.bias[:, None]
 
 
 class _WeightedSum(torch.autograd.Function):
-    """Sum over k of p_k y_k: y (P, K, C, V), p (P, K, V) without gradient -> (P, C, V); y is not kept."""
+    """Sum over k of p_k y_k: y (K, C, V), p (K, V) without gradient -> (C, V); y is not kept."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, weights: Tensor) -> Tensor:
         weights = weights.to(values.dtype)
         ctx.save_for_backward(weights)
-        total = values[:, 0] * weights[:, 0, None]
-        for index in range(1, weights.shape[1]):
-            total.addcmul_(values[:, index], weights[:, index, None])
+        total = values[0] * weights[0]
+        for value, weight in zip(values[1:], weights[1:], strict=True):
+            total.addcmul_(value, weight)
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (weights,) = ctx.saved_tensors
-        return gradient.unsqueeze(1) * weights.unsqueeze(2), None
+        return gradient * weights.unsqueeze(1), None
 
 
 class RFNet(ModalityWise):

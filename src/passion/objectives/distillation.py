@@ -10,7 +10,15 @@ from torch.nn import functional as F
 
 from passion.networks.blocks import upsample
 from passion.networks.contract import Decoding, Encoding, Segmenter, one_hot
-from passion.objectives.segmentation import LOWEST_PROBABILITY, deep_weights, in_full_precision, one_hot_target
+from passion.objectives.segmentation import (
+    LOWEST_PROBABILITY,
+    deep_weights,
+    in_full_precision,
+    one_hot_target,
+    scatter_pairs,
+    segmentation_loss,
+    unimodal_losses,
+)
 
 COSINE_EPS = 1e-5
 """Smallest norm that a feature or a prototype is divided by."""
@@ -40,6 +48,8 @@ class TeacherAndStudents:
 def decode_fed_and_alone(network: Segmenter, encoding: Encoding, fed: Tensor, alone: Tensor) -> TeacherAndStudents:
     """The fused prediction of every sample and the prediction of single modalities, in one `decode`.
 
+    A modality that is all that a teacher was fed is not asked again: that student is the teacher.
+
     Args:
         network: answers.
         encoding: of a batch of B.
@@ -48,24 +58,58 @@ def decode_fed_and_alone(network: Segmenter, encoding: Encoding, fed: Tensor, al
     """
     case, modality = alone.nonzero(as_tuple=True)
     every = torch.arange(len(fed), device=fed.device)
-    subsets = torch.cat((fed, one_hot(modality, fed.shape[1])))
-    answers = network.decode(encoding, torch.cat((every, case)), subsets)
-    return TeacherAndStudents(answers.rows(slice(len(fed))), answers.rows(slice(len(fed), None)), case, modality)
+    asked = ~_all_that_is_fed(fed)[case, modality]
+    subsets = torch.cat((fed, one_hot(modality[asked], fed.shape[1])))
+    answers = network.decode(encoding, torch.cat((every, case[asked])), subsets)
+    if asked.all():
+        students = answers.rows(slice(len(fed), None))
+    else:
+        row = torch.where(asked, len(fed) - 1 + asked.cumsum(0), case)
+        students = answers.rows(row.to(answers.logits.device, non_blocking=True))
+    return TeacherAndStudents(answers.rows(slice(len(fed))), students, case, modality)
 
 
 def decode_teacher_and_students(network: Segmenter, encoding: Encoding, fed: Tensor) -> TeacherAndStudents:
     """Ask for the teacher of every sample and for every encoded modality alone.
 
-    Where a teacher was fed one modality only, that student is the teacher: nothing is to be learnt and it is not
-    asked again.
+    Where a teacher was fed one modality only, that student is the teacher: nothing is to be learnt and it is left out.
 
     Args:
         network: answers.
         encoding: of a batch of B.
         fed: (B, M) bool, what the teachers see.
     """
-    is_teacher = fed & (fed.sum(1, keepdim=True) == 1)
-    return decode_fed_and_alone(network, encoding, fed, encoding.present & ~is_teacher)
+    return decode_fed_and_alone(network, encoding, fed, encoding.present & ~_all_that_is_fed(fed))
+
+
+def _all_that_is_fed(fed: Tensor) -> Tensor:
+    """Where a modality is the only one that a teacher was fed: (B, M) bool -> the same."""
+    return fed & (fed.sum(1, keepdim=True) == 1)
+
+
+def losses_alone(
+    network: Segmenter, encoding: Encoding, decoded: TeacherAndStudents, of_teacher: Tensor, target: Tensor
+) -> Tensor:
+    """L_reg of each encoded modality alone: (B, M), 0 where absent.
+
+    A network without a second decoder has answered already: as a student, or as a teacher that was fed that modality
+    alone.
+
+    Args:
+        network: that has decoded.
+        encoding: of a batch of B.
+        decoded: whose students are all encoded modalities but those that are all that a teacher was fed.
+        of_teacher: segmentation losses of the teachers, (B,).
+        target: (B, *space) int64 class indices.
+    """
+    if network.has_unimodal_decoder:
+        return unimodal_losses(network, encoding, target)
+    taught = target[decoded.case.to(target.device, non_blocking=True)]
+    losses = segmentation_loss(decoded.students.logits.float().softmax(1), taught)
+    matrix = scatter_pairs(losses, decoded.case, decoded.modality, encoding.present)
+    of_others = encoding.present.clone()
+    of_others[decoded.case, decoded.modality] = False
+    return torch.where(of_others.to(matrix.device, non_blocking=True), of_teacher.unsqueeze(1), matrix)
 
 
 @in_full_precision

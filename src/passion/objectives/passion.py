@@ -11,6 +11,7 @@ from passion.objectives.contract import Losses, Objective, Term
 from passion.objectives.distillation import (
     TeacherAndStudents,
     decode_teacher_and_students,
+    losses_alone,
     pixel_distillation,
     semantic_distillation,
 )
@@ -21,7 +22,7 @@ from passion.objectives.preference import (
     sum_over_processes,
     task_mask,
 )
-from passion.objectives.segmentation import scatter_pairs, task_terms, unimodal_losses
+from passion.objectives.segmentation import scatter_pairs, task_terms
 
 
 class Passion(Objective):
@@ -101,7 +102,7 @@ class Passion(Objective):
             pixel = scatter_pairs(pixel, decoded.case, decoded.modality, present)
             terms["pixel"] = Term(pixel, self.pixel_weight * beta * self.balance)
         if self.form == "reference":
-            alone = unimodal_losses(network, encoding, batch.target)
+            alone = losses_alone(network, encoding, decoded, terms["segmentation"].value, batch.target)
             terms["unimodal"] = Term(alone, delta * beta * self.balance)
         return Losses(terms, preference, gap)
 
@@ -127,8 +128,14 @@ def semantic_terms(decoded: TeacherAndStudents, target: Tensor, present: Tensor)
 
 @torch.no_grad()
 def measure_preference(network: Segmenter, batch: Batch) -> Losses:
-    """Gap and relative preference of a batch, whatever it is trained with: Figure 6 needs the baseline's curve."""
+    """Gap and relative preference of a batch, whatever it is trained with: Figure 6 needs the baseline's curve.
+
+    The network stays as it is: running statistics of its norms, as of all its buffers, are put back.
+    """
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     encoding = network.encode(batch.images, batch.present)
     present = batch.present.to(batch.target.device, non_blocking=True)
     _, gap = semantic_terms(decode_teacher_and_students(network, encoding, batch.fed), batch.target, present)
+    for buffer, value in buffers:
+        buffer.data.copy_(value)  # Of `data`: a backward pass that is yet to come may have kept the buffer.
     return Losses(preference=relative_preference(gap, present), gap=gap)

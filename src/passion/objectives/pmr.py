@@ -8,14 +8,13 @@ from torch import Tensor
 from passion.data.loading import Batch
 from passion.networks.contract import Segmenter
 from passion.objectives.contract import Losses, Objective, Term
-from passion.objectives.distillation import class_prototypes, decode_fed_and_alone
+from passion.objectives.distillation import class_prototypes, decode_fed_and_alone, losses_alone
 from passion.objectives.segmentation import (
     LOWEST_PROBABILITY,
     in_full_precision,
     one_hot_target,
     scatter_pairs,
     task_terms,
-    unimodal_losses,
 )
 
 SMALLEST_SQUARE = 1e-12
@@ -62,8 +61,9 @@ class PMR(Objective):
         encoding = network.encode(batch.images, batch.present)
         several = batch.present.sum(1, keepdim=True) > 1
         decoded = decode_fed_and_alone(network, encoding, batch.fed, batch.present & several)
-        alone = unimodal_losses(network, encoding, batch.target)
-        terms = {**task_terms(decoded.teacher, batch.target), "unimodal": Term(alone)}
+        terms = task_terms(decoded.teacher, batch.target)
+        alone = losses_alone(network, encoding, decoded, terms["segmentation"].value, batch.target)
+        terms["unimodal"] = Term(alone)
         device = batch.target.device
         place = (decoded.case, decoded.modality, batch.present.to(device, non_blocking=True))
         target = batch.target[decoded.case.to(device, non_blocking=True)]
