@@ -154,8 +154,9 @@ class PostNormFusion(nn.Module):
         return out
 
 
+# `torch.compile` looks through the cache.
 @lru_cache(maxsize=64)
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # Compiled, the cache is looked through.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _linear_weights(size: int, target: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):
         identity = torch.eye(size, dtype=torch.float64)[None]

@@ -112,7 +112,7 @@ class RegionFusion(nn.Module):
         """
         maps = probabilities.flatten(2)
         share = maps.mean(2) + MEAN_EPS
-        rows = features.flatten(2)[pairs.row].split(pairs.seen.sum(1).tolist())
+        rows = torch.split(features.flatten(2)[pairs.row], pairs.seen.sum(1).tolist())
         sums = torch.cat([p @ x.transpose(1, 2) for p, x in zip(maps, rows, strict=True)])
         means = sums / maps.shape[2] / share[pairs.answer].unsqueeze(2)
         dense = means.new_zeros(*share.shape, self.modalities, features.shape[1])
@@ -141,7 +141,7 @@ class RegionFusion(nn.Module):
         kernel = first.weight.view(len(first.weight), weights.shape[1], -1)
         matrices = torch.einsum("okc,qk->koqc", kernel, weights)
         total = []
-        for x, matrix, p in zip(rows, matrices.split([len(x) for x in rows], 2), maps, strict=True):
+        for x, matrix, p in zip(rows, torch.split(matrices, [len(x) for x in rows], 2), maps, strict=True):
             mixed = matrix.reshape(-1, x.shape[0] * x.shape[1]) @ x.flatten(0, 1).to(matrix.dtype)
             total.append(_WeightedSum.apply(mixed.view(*matrix.shape[:2], -1), p))  # type: ignore[no-untyped-call]
         return torch.stack(total) + first.bias[:, None]
