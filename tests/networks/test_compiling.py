@@ -1,10 +1,13 @@
 """Compiled parts answer as the network itself, and are compiled once for each count of modalities."""
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.backends.registry import lookup_backend
 from torch._dynamo.utils import counters
 
 from passion.data.loading import Batch
@@ -55,20 +58,26 @@ def test_compiled_layers_of_volumes_give_the_same(layer: type[PreNormConvolution
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
 
 
-def test_matrices_of_up_sampling_are_constants_of_the_graph() -> None:
+def test_matrices_of_up_sampling_are_built_on_the_device() -> None:
     graphs: list[torch.fx.GraphModule] = []
 
-    def keep(graph: torch.fx.GraphModule, _: list[Tensor]) -> torch.fx.GraphModule:
+    def keep(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
         graphs.append(graph)
-        return graph
+        return lookup_backend("aot_eager")(graph, inputs)
+
+    def up(x: Tensor) -> Tensor:
+        return upsample(upsample(x, (8, 12)), (16, 24))
 
     x = torch.randn(1, 2, 4, 6)
-    found = torch.compile(upsample, backend=keep)(x, (8, 12))
-    torch.testing.assert_close(found, upsample(x, (8, 12)))
+    torch.testing.assert_close(torch.compile(up, backend=keep)(x), up(x))
     (graph,) = graphs
     called = " ".join(str(node.target) for node in graph.graph.nodes if node.op.startswith("call"))
     assert "matmul" in called
     assert not any(word in called for word in ("eye", "interpolate"))
+    torch.compile(up, backend=keep)(x.to("meta"))
+    built = [node for node in graphs[-1].graph.nodes if "arange" in str(node.target)]
+    assert built
+    assert {node.kwargs["device"].type for node in built} == {"meta"}
 
 
 def test_a_network_without_parts_says_so() -> None:

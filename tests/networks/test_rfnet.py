@@ -31,3 +31,15 @@ def test_regions_are_mixed_as_the_paper_writes_them() -> None:
     whole = fusion(features, encoding.shortcut[0].detach(), p, pairs)
     assert whole.shape == (3, 4, 16, 16)
     assert torch.isfinite(normalise_and_activate(whole)).all()
+
+
+def test_regions_read_no_row_that_an_answer_does_not_see() -> None:
+    torch.manual_seed(0)
+    network = build("rfnet", modalities=2, classes=3, spatial_dims=2, width=4, patch_size=16)
+    assert isinstance(network, RFNet)
+    encoding = network.encode(torch.randn(2, 2, 16, 16), torch.ones(2, 2, dtype=torch.bool))
+    pairs = encoding.pairs(torch.tensor([0, 1]), torch.tensor([[True, True], [True, False]]))
+    features = encoding.features[0].detach().clone()
+    features[encoding.row[1, 1]] = torch.nan
+    fused = network.regions[0](features, encoding.shortcut[0], torch.randn(2, 3, 16, 16).softmax(1), pairs)
+    assert torch.isfinite(fused).all()

@@ -154,14 +154,19 @@ class PostNormFusion(nn.Module):
         return out
 
 
-# `torch.compile` looks through the cache.
-@lru_cache(maxsize=64)
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _linear_weights(size: int, target: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What each of `target` places takes from the two of `size` places that it lies between: (target, size)."""
+    position = torch.arange(target, dtype=torch.float64, device=device)[:, None] * ((size - 1) / max(target - 1, 1))
+    before = position.floor()
+    beyond = position - before
+    steps = torch.arange(size, dtype=torch.float64, device=device) - before
+    return torch.where(steps == 0, 1 - beyond, torch.where(steps == 1, beyond, 0.0)).to(dtype)
+
+
+@lru_cache(maxsize=64)
+def _kept_weights(size: int, target: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):
-        identity = torch.eye(size, dtype=torch.float64)[None]
-        weights = F.interpolate(identity, size=target, mode="linear", align_corners=True)[0]
-        return weights.T.to(dtype).contiguous().to(device, non_blocking=True)
+        return _linear_weights(size, target, torch.device("cpu"), dtype).to(device, non_blocking=True)
 
 
 def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -174,10 +179,12 @@ def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
     >>> torch.allclose(upsample(x, (6, 8)), exact, atol=1e-6)
     True
     """
+    # `torch.compile` cannot keep them: it would build them on the CPU in each call.
+    weights_of = _linear_weights if torch.compiler.is_compiling() else _kept_weights
     for axis, target in enumerate(size, start=2):
         source = x.shape[axis]
         if source != target:
-            weights = _linear_weights(source, target, x.device, x.dtype)
+            weights = weights_of(source, target, x.device, x.dtype)
             shape = (*x.shape[:axis], target, *x.shape[axis + 1 :])
             x = x @ weights.T if axis == x.ndim - 1 else (weights @ x.flatten(axis + 1)).view(shape)
     return x
