@@ -108,8 +108,7 @@ class Shelf:
     def serve_python(self, code: str) -> None:
         """Put the published checkpoints that a block names into the working directory."""
         for name in re.findall(r'"(\S+\.pth)"', code):
-            if not Path(name).exists():
-                self._put(name)
+            self.serve([name])
 
     def _put(self, name: str, suffix: str = "") -> None:
         here = Path(name)

@@ -147,13 +147,12 @@ def _match_rows(rows: Sequence[str], cases: Sequence[str], path: Path) -> list[s
     known = dict(zip(written, match_names(written, cases, path), strict=True))
     names = [known[case] + mark + (str(int(position)) if mark else "") for case, mark, position in parts]
     check_unique(names, path)
-    whole = {name for name in names if SLICE_MARK not in name}
-    mixed = [name for name in names if SLICE_MARK in name and name.partition(SLICE_MARK)[0] in whole]
-    if mixed:
-        case = mixed[0].partition(SLICE_MARK)[0]
-        raise InputError(
-            f"{path}: row {mixed[0]!r} stands beside {case!r}; keep the row of the case or those of slices"
-        )
+    whole = {case for case, mark, _ in parts if not mark}
+    for name, (case, mark, _) in zip(names, parts, strict=True):
+        if mark and case in whole:
+            raise InputError(
+                f"{path}: row {name!r} stands beside {known[case]!r}; keep the row of the case or those of slices"
+            )
     return names
 
 

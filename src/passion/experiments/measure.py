@@ -42,10 +42,11 @@ def measure(plan: Plan, cells: Sequence[Cell], jobs: int) -> dict[Kind, Cost]:
     Each runs by itself, with the threads that it has beside `jobs` - 1 others.
     """
     costs: dict[Kind, Cost] = {}
+    threads = threads_of_each(jobs)
     with TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder))
         for cell in track(cells, len(cells), "Timing a few steps"):
-            cost = _measure(plan, workspace, cell, threads_of_each(jobs))
+            cost = _measure(plan, workspace, cell, threads)
             if cost:
                 costs[cell.kind] = cost
     return costs

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -100,7 +99,8 @@ def cautions(runs: Sequence[Run]) -> list[str]:
 
 def cell_cautions(runs: Sequence[Run]) -> list[str]:
     """As `cautions`, of the cells of a grid, of which it is known what they are; without the `phantom_notes`."""
-    apart = any(_answered(run) != _answered(runs[0]) for run in runs)
+    answered = [_answered(run) for run in runs]
+    apart = any(other != answered[0] for other in answered)
     return [*([SCORED_APART] if apart else []), *_scoring_cautions(runs)]
 
 
@@ -157,13 +157,14 @@ def _are_one(run: Run, other: Run) -> bool:
 
 
 def _are_folds(run: Run, other: Run) -> bool:
-    return set(run.scores["case"]).isdisjoint(other.scores["case"])
+    return run.cases.isdisjoint(other.cases)
 
 
-def _kind(run: Run) -> str:
+def _kind(run: Run) -> dict[str, Any]:
+    """What seeds and folds of one thing have in common: the configuration without what tells them apart."""
     training = {key: value for key, value in _section(run.config, "training").items() if key != "seed"}
     data = {key: value for key, value in _section(run.config, "data").items() if key not in ("presence", "split")}
-    return yaml.safe_dump({**run.config, "training": training, "data": data}, sort_keys=True)
+    return {**run.config, "training": training, "data": data}
 
 
 def seed_of(run: Run) -> int:

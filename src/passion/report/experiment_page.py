@@ -238,7 +238,7 @@ def _training(table: TableOfOne) -> dict[str, Any]:
     finished = [len(table.runs_of(*row)) for row in table.rows]
     facts: dict[str, list[object]] = {
         "Training cases": [len(run.presence) for run in runs],
-        "Test cases": [run.scores["case"].nunique() for run in runs],
+        "Test cases": [len(run.cases) for run in runs],
         "Epochs": [f"{run.history['epoch'].max() + 1:g}" for run in runs],
         "Finished seeds": [f"{from_to(finished)} of {table.seeds}"],
         "Dimensions": [f"{run.study.spatial_dims}D" for run in runs],

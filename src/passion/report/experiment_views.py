@@ -19,7 +19,6 @@ from passion.report.effects import (
 )
 from passion.report.folder import TableOfOne
 from passion.report.paper import AVERAGE
-from passion.report.results import subset_names
 from passion.report.tables import (
     AVERAGE_COLUMN,
     AVERAGE_ROW,
@@ -28,6 +27,7 @@ from passion.report.tables import (
     WEIGHTED_ROW,
     format_interval,
     format_value,
+    has_row_per_subset,
     subset_rows,
 )
 from passion.report.views import Cell, Row, TableView, difference_and_p
@@ -139,7 +139,7 @@ def _by_subset(
     numbers = records(found)
     groups = {row: f"{row[0]} {row[2]}, {row[1]}" for row in table.rows if (*row, AVERAGE, region) in numbers}
     names = dict.fromkeys(subset_rows(table.study).values())
-    modalities = table.study.modalities if list(names) == subset_names(table.study) else ()
+    modalities = table.study.modalities if has_row_per_subset(table.study) else ()
     rows = [
         Row(
             TOTALS.get(name, name),

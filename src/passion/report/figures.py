@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from passion.data.study import Study
 from passion.report.results import Run
-from passion.report.tables import AVERAGE_COLUMN, AVERAGE_ROW, subset_rows, subset_table
+from passion.report.tables import AVERAGE_COLUMN, AVERAGE_ROW, has_row_per_subset, subset_rows, subset_table
 from passion.report.theme import FAINT, GRID, INK, LINK, MODALITY_COLOURS, PAPER, RUN_COLOURS, themed
 
 if TYPE_CHECKING:
@@ -248,14 +248,13 @@ def name_rows(axes: Axes, study: Study, last: str = "") -> None:
         study: has the subsets.
         last: what is written beside a further row below.
     """
-    rows = subset_rows(study)
-    names = list(dict.fromkeys(rows.values()))
+    names = list(dict.fromkeys(subset_rows(study).values()))
     axes.set_xlim(-0.6, len(study.modalities) - 0.4)
     axes.tick_params(length=0, labeltop=True, labelbottom=False, labelleft=False)
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
     axes.text(-0.4, len(names) + 0.6, last, va="center", fontsize=TEXT_SIZE, color=INK, weight="bold")
-    if len(names) < len(rows):
+    if not has_row_per_subset(study):
         axes.set_xticks([])
         for row, name in enumerate(names):
             axes.text(-0.4, row, name, va="center", fontsize=TEXT_SIZE, color=INK)

@@ -81,6 +81,11 @@ class Run:
         return rows.pivot_table(index="epoch", columns="part", values="value", aggfunc="last", sort=False)
 
     @cached_property
+    def cases(self) -> frozenset[str]:
+        """Those that were scored."""
+        return frozenset(self.scores["case"])
+
+    @cached_property
     def examples(self) -> Mapping[str, Example]:
         """The stored slices by case, read when first asked for; empty where the evaluation stored none.
 

@@ -109,6 +109,11 @@ def subset_table(
     return pd.concat([table, pd.DataFrame(averages).T]).rename_axis(index="subset", columns="region")
 
 
+def has_row_per_subset(study: Study) -> bool:
+    """Whether tables and figures show each subset of its modalities; else how many are at hand."""
+    return len(subset_names(study)) <= MOST_ROWS
+
+
 def subset_rows(study: Study) -> dict[str, str]:
     """The row that shows each subset: its own, or, where there are more than MOST_ROWS, that of its size.
 
@@ -117,14 +122,14 @@ def subset_rows(study: Study) -> dict[str, str]:
     't1c+t2'
     """
     names = subset_names(study)
-    if len(names) <= MOST_ROWS:
+    if has_row_per_subset(study):
         return {name: name for name in names}
     return {name: f"{name.count('+') + 1} of {len(study.modalities)}" for name in names}
 
 
 def about_rows(study: Study) -> str:
     """What the rows of `subset_rows` are, for captions of figures."""
-    if len(subset_names(study)) <= MOST_ROWS:
+    if has_row_per_subset(study):
         return "Rows: subsets of modalities (filled dots: at hand)"
     return "Rows: how many modalities are at hand, the mean of all subsets of so many"
 
